@@ -1,0 +1,257 @@
+"""Strict configuration: YAML files and ``key=value`` overrides, one error text for both, with a "did you mean".
+
+Every section is a pydantic model that forbids unknown keys. Limits and combinations are checked here, before anything heavy starts.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from chiasm.errors import ConfigError
+
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class Section(BaseModel):
+    """A part of a configuration: unknown keys are errors, values are frozen once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BuildConfig(Section):
+    """How a source becomes a table."""
+
+    seed: int = 0
+    validation: Fraction = Field(default=0.04, description="share of rows held out for the learning curves")
+    test: Fraction = Field(default=0.10, description="share of rows in each test split")
+    workers: Positive = Field(default=2, description="processes or threads that read and synthesise media")
+    embed_media: bool = Field(default=True, description="media bytes inside the table; False: paths beside it")
+    limit: Positive | None = Field(default=None, description="stop after this many inputs")
+    text_column: str | None = None
+    image_column: str | None = None
+    audio_column: str | None = None
+    voices: tuple[str, ...] | None = Field(default=None, description="emoji: the voices that speak the names; None: the default set")
+    artists: tuple[Literal["twemoji", "openmoji"], ...] = Field(default=("twemoji",), description="emoji: whose pictures; the first is the seen artist")
+
+
+class DataConfig(Section):
+    """What a run trains on."""
+
+    table: str = Field(description="path of a Lance table made by `chiasm build`")
+    modalities: tuple[Literal["text", "image", "audio"], ...] = ("text", "image", "audio")
+    train_split: str = "train"
+    validation_split: str = "validation"
+    texts_per_record: Positive = Field(default=1, description="texts drawn per record and step (languages, kinds)")
+    audio_per_record: Positive = Field(default=1, description="sounds drawn per record and step (voices)")
+    primary_text: Fraction = Field(default=0.5, description="probability that the first text drawn is the record's first text")
+    group_power: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.5,
+        description="how a group's share of the batches grows with its size: 1 = every row alike, 0 = every group alike",
+    )
+    held_out_makers: tuple[str, ...] = Field(default=(), description="voices or artists never shown in training; `by` of a medium")
+    cache_mib: Positive = Field(default=2048, description="memory for decoded media; beyond it media are decoded again when drawn")
+
+
+class TextConfig(Section):
+    vocabulary: Annotated[int, Field(ge=300)] = 4096
+    length: Positive = Field(default=32, description="tokens; longer texts are cut")
+
+
+class ImageConfig(Section):
+    size: Positive = 48
+    patch: Positive = 8
+    drop: Fraction = Field(default=0.5, description="share of patches left out in training (FLIP, arXiv 2212.00794)")
+    flip: bool = Field(default=False, description="mirror pictures at random: wrong where left and right are named")
+    augment: Annotated[float, Field(ge=0, le=1)] = Field(default=0.5, description="strength of shift, scale and colour jitter")
+
+    @model_validator(mode="after")
+    def _divides(self) -> ImageConfig:
+        if self.size % self.patch:
+            raise ValueError(f"size {self.size} is not a multiple of patch {self.patch}")
+        return self
+
+
+class AudioConfig(Section):
+    seconds: Annotated[float, Field(gt=0, le=60)] = Field(default=3.0, description="longer sounds are cut")
+    patch: Positive = Field(default=8, description="log-mel frames (10 ms each) a token")
+    drop: Fraction = Field(default=0.0, description="share of tokens left out in training")
+    augment: Annotated[float, Field(ge=0, le=1)] = Field(default=0.5, description="strength of SpecAugment's time and frequency masks")
+
+
+class ModelConfig(Section):
+    """The chiasm model. `trunk`: multiway = shared attention with an expert a modality; separate = a trunk a modality."""
+
+    trunk: Literal["multiway", "separate"] = "multiway"
+    width: Positive = 192
+    heads: Positive = 3
+    layers: Positive = 4
+    ratio: Annotated[float, Field(gt=0)] = Field(default=4.0, description="feed-forward width over trunk width")
+    activation: Literal["gelu", "quick_gelu", "relu", "squared_relu"] = "squared_relu"
+    norm: Literal["layer_norm", "rms_norm"] = "layer_norm"
+    embedding: Positive = 192
+    pool: Literal["mean", "first"] = "mean"
+    text: TextConfig = TextConfig()
+    image: ImageConfig = ImageConfig()
+    audio: AudioConfig = AudioConfig()
+
+    @model_validator(mode="after")
+    def _divides(self) -> ModelConfig:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        return self
+
+
+class ObjectiveConfig(Section):
+    contrastive: Literal["info_nce", "sigmoid"] = "info_nce"
+    temperature: Annotated[float, Field(gt=0)] = Field(default=0.07, description="initial; learned from there")
+    tile: Positive = Field(default=1024, description="rows of the similarity matrix in memory at once")
+    weights: Mapping[str, float] = Field(default_factory=dict, description="weight of a pair of modalities, e.g. {audio-image: 0.5}; 1 where silent")
+
+
+class OptimizerConfig(Section):
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    betas: tuple[float, float] = (0.9, 0.98)
+    warmup: Fraction = Field(default=0.05, description="share of the run")
+    final: Annotated[float, Field(ge=0, le=1)] = Field(default=0.0, description="learning rate at the end, as a share of the peak")
+    clip: Annotated[float, Field(gt=0)] = Field(default=1.0, description="global gradient norm")
+
+
+class TrainConfig(Section):
+    """The loop. A run ends at `steps` or after `minutes` of training, whichever is given (both: whichever comes first)."""
+
+    batch: Positive = Field(default=256, description="records a step, over all processes and accumulation chunks")
+    accumulate: Positive = Field(default=1, description="chunks a step; the contrastive loss still sees the whole batch (GradCache, arXiv 2101.06983)")
+    steps: Positive | None = None
+    minutes: Annotated[float, Field(gt=0)] | None = None
+    seed: int = 0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    threads: Positive | None = Field(default=None, description="CPU threads a process; None: the cores shared among the processes")
+    processes: Positive = Field(default=1, description="data-parallel processes on this machine (torchrun)")
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = 1.0
+    checkpoint_steps: Positive | None = Field(default=None, description="also save every so many steps")
+    keep: Positive = Field(default=2, description="checkpoints kept")
+    validate_every: Annotated[float, Field(gt=0, le=1)] = Field(default=0.1, description="share of the run between validations")
+    tensorboard: bool = False
+
+    @model_validator(mode="after")
+    def _ends(self) -> TrainConfig:
+        if self.steps is None and self.minutes is None:
+            raise ValueError("give `steps` or `minutes`: a run must know when to end")
+        if self.batch % (self.accumulate * self.processes):
+            raise ValueError(f"batch {self.batch} does not divide into accumulate {self.accumulate} × processes {self.processes}")
+        return self
+
+
+class RunConfig(Section):
+    """Everything a run needs; `config.yaml` of a run folder is exactly this."""
+
+    system: Literal["chiasm"] = "chiasm"
+    data: DataConfig
+    model: ModelConfig = ModelConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    train: TrainConfig
+
+
+S = TypeVar("S", bound=Section)
+
+
+def load_config(kind: type[S], path: Path | None = None, overrides: Iterable[str] = (), base: Mapping[str, Any] | None = None) -> S:
+    """Read `kind` from YAML, then apply ``a.b=value`` overrides (values are YAML too).
+
+    Raises ConfigError with file or override, key, reason and, for a misspelt key, the nearest right one.
+    """
+    tree: dict[str, Any] = _copy(base or {})
+    where = "configuration"
+    if path is not None:
+        where = str(path)
+        try:
+            loaded = yaml.safe_load(path.read_text(encoding="utf8"))
+        except FileNotFoundError:
+            raise ConfigError(f"{path}: no such configuration file") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: cannot be read: {error}") from None
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        if loaded is not None and not isinstance(loaded, dict):
+            raise ConfigError(f"{path}: expected `key: value` lines at the top, found a {type(loaded).__name__}")
+        _merge(tree, loaded or {})
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"override {text!r}: write key=value, e.g. train.steps=100")
+        try:
+            parsed = yaml.safe_load(value)
+        except yaml.YAMLError:
+            parsed = value
+        node = tree
+        *parents, last = key.strip().split(".")
+        for parent in parents:
+            child = node.setdefault(parent, {})
+            if not isinstance(child, dict):
+                raise ConfigError(f"override {text!r}: {parent!r} is a value, not a section")
+            node = child
+        node[last] = parsed
+    return validate(kind, tree, where)
+
+
+def validate(kind: type[S], tree: Mapping[str, Any], where: str = "configuration") -> S:
+    try:
+        return kind.model_validate(dict(tree))
+    except ValidationError as error:
+        raise ConfigError("\n".join(f"{where}: {line}" for line in _explain(kind, error))) from None
+
+
+def dump_config(config: Section) -> str:
+    """YAML that `load_config` reads back to an equal configuration."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _explain(kind: type[BaseModel], error: ValidationError) -> list[str]:
+    lines: list[str] = []
+    for item in error.errors():
+        path = [str(part) for part in item["loc"]]
+        name = ".".join(path) or "(top)"
+        if item["type"] == "extra_forbidden":
+            known = _fields(kind, path[:-1])
+            near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"known keys here: {', '.join(sorted(known))}"
+            lines.append(f"unknown key {name!r}; {hint}")
+        elif item["type"] == "missing":
+            lines.append(f"{name!r} is missing")
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            shown = item.get("input")
+            lines.append(f"{name!r}: {message}" + ("" if isinstance(shown, (dict, BaseModel)) else f" (got {shown!r})"))
+    return lines
+
+
+def _fields(kind: type[BaseModel], path: list[str]) -> list[str]:
+    """The keys that a configuration may have at `path`."""
+    for part in path:
+        field = kind.model_fields.get(part)
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            return []
+        kind = field.annotation
+    return list(kind.model_fields)
+
+
+def _copy(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in tree.items()}
+
+
+def _merge(into: dict[str, Any], other: Mapping[str, Any]) -> None:
+    for key, value in other.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = _copy(value) if isinstance(value, Mapping) else value

@@ -1,0 +1,202 @@
+"""The types that flow through chiasm, stage by stage:
+
+    source → Record → dataset (Lance table) → Batch → Tokens → Features → Output → losses, or a use
+
+All are frozen: a stage hands on a new value and never changes the one it was given.
+
+Shape legend, used in every annotation and docstring:
+B records in a batch · I items of one modality in a batch (a record may bring several texts or voices, or none) ·
+N tokens · D trunk width · E embedding width · H heads · V vocabulary · T audio frames · M mel bands.
+A mask is True where the value is valid, everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+MODALITIES = ("text", "image", "audio", "video")
+"""Every modality that a Record can carry, in the order in which tables and reports list them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One text of a record. `kind` says what it is to the record: name, caption, keywords, transcript …"""
+
+    text: str
+    language: str | None = None
+    kind: str = "caption"
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """One picture, sound or clip: encoded bytes, or the path of a file that holds them (exactly one of the two).
+
+    `by` names who made it (voice, speaker, artist), so that splits and reports can hold makers apart.
+    `text` is what is said in it, where that is known.
+    """
+
+    data: bytes | None = None
+    path: str | None = None
+    kind: str | None = None
+    language: str | None = None
+    by: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A class the record belongs to under one naming: Label("category", "animals")."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A labelled rectangle in the first picture; x and y as fractions of its width and height, 0 ≤ x0 < x1 ≤ 1."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question about the record with its accepted answers, best first."""
+
+    question: str
+    answers: tuple[str, ...]
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """subject – predicate – object, by the labels of the boxes or entities."""
+
+    subject: str
+    predicate: str
+    object: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One thing seen through several senses. A modality that is absent is an empty tuple, and normal.
+
+    `group` ties together records that must never straddle a split (forms of one concept, copies of one file).
+    `split` is what the source itself prescribes, or None to let the build decide.
+    """
+
+    id: str
+    texts: tuple[Text, ...] = ()
+    image: tuple[Media, ...] = ()
+    audio: tuple[Media, ...] = ()
+    video: tuple[Media, ...] = ()
+    labels: tuple[Label, ...] = ()
+    boxes: tuple[Box, ...] = ()
+    questions: tuple[Question, ...] = ()
+    relations: tuple[Relation, ...] = ()
+    group: str | None = None
+    split: str | None = None
+    source: str = ""
+    licence: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A line of the rejects ledger: an input that did not become a row, or a part of one that was dropped.
+
+    `part` is "record" when the whole input was refused; otherwise the modality whose medium was dropped from a record that was kept.
+    """
+
+    id: str
+    part: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """One modality's part of a batch.
+
+    value: text int64 [I, N] · image uint8 [I, H, W, 3] · audio uint8 [I, T, M] (quantised log-mel)
+    valid: bool [I, N | 1 | T], True where the value is real and not padding
+    owner: int64 [I], the record of the batch (0 … B−1) that each item belongs to
+    """
+
+    value: Tensor
+    valid: Tensor
+    owner: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one training or embedding step works on.
+
+    identity: int64 [B], equal for records that count as the same thing (e.g. equal texts), so that they are positives of each other.
+    """
+
+    ids: tuple[str, ...]
+    identity: Tensor
+    items: Mapping[str, Items]
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A sequence for the trunk. x: [B, N, D]; valid: bool [B, N];
+    segments: (modality, start, stop) slices of N in order, so that an expert is chosen by slicing and never by a mask."""
+
+    x: Tensor
+    valid: Tensor
+    segments: tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What the trunk makes of Tokens: the same layout after the last layer."""
+
+    x: Tensor
+    valid: Tensor
+    segments: tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What the heads make of Features. embedding[modality]: unit-length [I, E], row for row with the batch's items."""
+
+    embedding: Mapping[str, Tensor]
+    scale: Tensor
+    bias: Tensor | None = None
+    extra: Mapping[str, Tensor] = field(default_factory=dict[str, "Tensor"])
+
+
+class Embedder(Protocol):
+    """What evaluation and search need of a trained model, whatever system it is."""
+
+    @property
+    def modalities(self) -> tuple[str, ...]: ...
+    @property
+    def dimension(self) -> int:
+        """E, the embedding width."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """A digest of weights and configuration; equal identities give equal embeddings."""
+        ...
+
+    def embed_items(
+        self, modality: str, items: Sequence[Text | Media], *, progress: Callable[[int], None] | None = None
+    ) -> NDArray[np.float32]:
+        """Unit-length float32 [len(items), E], row for row. `progress` is called with the number of items just done.
+
+        Raises MediaError where an item cannot be read and ConfigError for a modality the model lacks."""
+        ...
