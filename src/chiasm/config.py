@@ -32,13 +32,19 @@ class BuildConfig(Section):
     validation: Fraction = Field(default=0.04, description="share of rows held out for the learning curves")
     test: Fraction = Field(default=0.10, description="share of rows in each test split")
     workers: Positive = Field(default=2, description="processes or threads that read and synthesise media")
-    embed_media: bool = Field(default=True, description="media bytes inside the table; False: paths beside it")
+    embed_media: bool = Field(
+        default=True, description="media bytes inside the table; False: paths beside it"
+    )
     limit: Positive | None = Field(default=None, description="stop after this many inputs")
     text_column: str | None = None
     image_column: str | None = None
     audio_column: str | None = None
-    voices: tuple[str, ...] | None = Field(default=None, description="emoji: the voices that speak the names; None: the default set")
-    artists: tuple[Literal["twemoji", "openmoji"], ...] = Field(default=("twemoji",), description="emoji: whose pictures; the first is the seen artist")
+    voices: tuple[str, ...] | None = Field(
+        default=None, description="emoji: the voices that speak the names; None: the default set"
+    )
+    artists: tuple[Literal["twemoji", "openmoji"], ...] = Field(
+        default=("twemoji",), description="emoji: whose pictures; the first is the seen artist"
+    )
 
 
 class DataConfig(Section):
@@ -48,28 +54,53 @@ class DataConfig(Section):
     modalities: tuple[Literal["text", "image", "audio"], ...] = ("text", "image", "audio")
     train_split: str = "train"
     validation_split: str = "validation"
-    texts_per_record: Positive = Field(default=1, description="texts drawn per record and step (languages, kinds)")
+    texts_per_record: Positive = Field(
+        default=1, description="texts drawn per record and step (languages, kinds)"
+    )
     audio_per_record: Positive = Field(default=1, description="sounds drawn per record and step (voices)")
-    primary_text: Fraction = Field(default=0.5, description="probability that the first text drawn is the record's first text")
+    primary: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.5, description="probability that the first text drawn of a record is its first"
+    )
     group_power: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.5,
         description="how a group's share of the batches grows with its size: 1 = every row alike, 0 = every group alike",
     )
-    held_out_makers: tuple[str, ...] = Field(default=(), description="voices or artists never shown in training; `by` of a medium")
-    cache_mib: Positive = Field(default=2048, description="memory for decoded media; beyond it media are decoded again when drawn")
+    held_out_makers: tuple[str, ...] = Field(
+        default=(), description="voices or artists never shown in training; `by` of a medium"
+    )
+    languages: tuple[str, ...] | None = Field(
+        default=None,
+        description="languages of texts and speech to learn from; None: all. Items without a language always count",
+    )
+    cache_mib: Positive = Field(
+        default=4096,
+        description="disk for decoded media (RUN/cache); a table that needs more is decoded as it is drawn",
+    )
 
 
 class TextConfig(Section):
     vocabulary: Annotated[int, Field(ge=300)] = 4096
     length: Positive = Field(default=32, description="tokens; longer texts are cut")
+    layers: Positive | None = Field(
+        default=None, description="blocks this modality passes (the last ones of a shared trunk); None: all"
+    )
 
 
 class ImageConfig(Section):
     size: Positive = 48
     patch: Positive = 8
-    drop: Fraction = Field(default=0.5, description="share of patches left out in training (FLIP, arXiv 2212.00794)")
-    flip: bool = Field(default=False, description="mirror pictures at random: wrong where left and right are named")
-    augment: Annotated[float, Field(ge=0, le=1)] = Field(default=0.5, description="strength of shift, scale and colour jitter")
+    layers: Positive | None = Field(
+        default=None, description="blocks this modality passes (the last ones of a shared trunk); None: all"
+    )
+    drop: Fraction = Field(
+        default=0.5, description="share of patches left out in training (FLIP, arXiv 2212.00794)"
+    )
+    flip: bool = Field(
+        default=False, description="mirror pictures at random: wrong where left and right are named"
+    )
+    augment: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.5, description="strength of shift, scale and colour jitter"
+    )
 
     @model_validator(mode="after")
     def _divides(self) -> ImageConfig:
@@ -81,8 +112,12 @@ class ImageConfig(Section):
 class AudioConfig(Section):
     seconds: Annotated[float, Field(gt=0, le=60)] = Field(default=3.0, description="longer sounds are cut")
     patch: Positive = Field(default=8, description="log-mel frames (10 ms each) a token")
-    drop: Fraction = Field(default=0.0, description="share of tokens left out in training")
-    augment: Annotated[float, Field(ge=0, le=1)] = Field(default=0.5, description="strength of SpecAugment's time and frequency masks")
+    layers: Positive | None = Field(
+        default=None, description="blocks this modality passes (the last ones of a shared trunk); None: all"
+    )
+    augment: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.5, description="strength of SpecAugment's time and frequency masks"
+    )
 
 
 class ModelConfig(Section):
@@ -92,7 +127,9 @@ class ModelConfig(Section):
     width: Positive = 192
     heads: Positive = 3
     layers: Positive = 4
-    ratio: Annotated[float, Field(gt=0)] = Field(default=4.0, description="feed-forward width over trunk width")
+    ratio: Annotated[float, Field(gt=0)] = Field(
+        default=4.0, description="feed-forward width over trunk width"
+    )
     activation: Literal["gelu", "quick_gelu", "relu", "squared_relu"] = "squared_relu"
     norm: Literal["layer_norm", "rms_norm"] = "layer_norm"
     embedding: Positive = 192
@@ -110,36 +147,62 @@ class ModelConfig(Section):
 
 class ObjectiveConfig(Section):
     contrastive: Literal["info_nce", "sigmoid"] = "info_nce"
-    temperature: Annotated[float, Field(gt=0)] = Field(default=0.07, description="initial; learned from there")
+    temperature: Annotated[float, Field(gt=0)] = Field(
+        default=0.07, description="initial; learned from there"
+    )
     tile: Positive = Field(default=1024, description="rows of the similarity matrix in memory at once")
-    weights: Mapping[str, float] = Field(default_factory=dict, description="weight of a pair of modalities, e.g. {audio-image: 0.5}; 1 where silent")
+    weights: Mapping[str, float] = Field(
+        default_factory=dict,
+        description="weight of a pair of modalities, e.g. {audio-image: 0.5}; 1 where silent",
+    )
 
 
 class OptimizerConfig(Section):
+    """AdamW for everything, or Muon for the trunks' matrices with AdamW for the rest.
+
+    Muon (Jordan et al. 2024; torch.optim.Muon) makes each matrix's update orthogonal: more arithmetic a step, fewer steps.
+    """
+
+    kind: Literal["adamw", "muon"] = "adamw"
+    matrix_learning_rate: Annotated[float, Field(gt=0)] = Field(
+        default=0.02, description="muon: learning rate of the trunks' matrices"
+    )
+    orthogonal_steps: Positive = Field(default=5, description="muon: Newton–Schulz iterations")
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
     betas: tuple[float, float] = (0.9, 0.98)
     warmup: Fraction = Field(default=0.05, description="share of the run")
-    final: Annotated[float, Field(ge=0, le=1)] = Field(default=0.0, description="learning rate at the end, as a share of the peak")
+    final: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.0, description="learning rate at the end, as a share of the peak"
+    )
     clip: Annotated[float, Field(gt=0)] = Field(default=1.0, description="global gradient norm")
 
 
 class TrainConfig(Section):
     """The loop. A run ends at `steps` or after `minutes` of training, whichever is given (both: whichever comes first)."""
 
-    batch: Positive = Field(default=256, description="records a step, over all processes and accumulation chunks")
-    accumulate: Positive = Field(default=1, description="chunks a step; the contrastive loss still sees the whole batch (GradCache, arXiv 2101.06983)")
+    batch: Positive = Field(
+        default=256, description="records a step, over all processes and accumulation chunks"
+    )
+    accumulate: Positive = Field(
+        default=1,
+        description="chunks a step; the contrastive loss still sees the whole batch (GradCache, arXiv 2101.06983)",
+    )
     steps: Positive | None = None
     minutes: Annotated[float, Field(gt=0)] | None = None
     seed: int = 0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    threads: Positive | None = Field(default=None, description="CPU threads a process; None: the cores shared among the processes")
+    threads: Positive | None = Field(
+        default=None, description="CPU threads a process; None: the cores shared among the processes"
+    )
     processes: Positive = Field(default=1, description="data-parallel processes on this machine (torchrun)")
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 1.0
     checkpoint_steps: Positive | None = Field(default=None, description="also save every so many steps")
     keep: Positive = Field(default=2, description="checkpoints kept")
-    validate_every: Annotated[float, Field(gt=0, le=1)] = Field(default=0.1, description="share of the run between validations")
+    validate_every: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.1, description="share of the run between validations"
+    )
     tensorboard: bool = False
 
     @model_validator(mode="after")
@@ -147,7 +210,9 @@ class TrainConfig(Section):
         if self.steps is None and self.minutes is None:
             raise ValueError("give `steps` or `minutes`: a run must know when to end")
         if self.batch % (self.accumulate * self.processes):
-            raise ValueError(f"batch {self.batch} does not divide into accumulate {self.accumulate} × processes {self.processes}")
+            raise ValueError(
+                f"batch {self.batch} does not divide into accumulate {self.accumulate} × processes {self.processes}"
+            )
         return self
 
 
@@ -165,7 +230,12 @@ class RunConfig(Section):
 S = TypeVar("S", bound=Section)
 
 
-def load_config(kind: type[S], path: Path | None = None, overrides: Iterable[str] = (), base: Mapping[str, Any] | None = None) -> S:
+def load_config(
+    kind: type[S],
+    path: Path | None = None,
+    overrides: Iterable[str] = (),
+    base: Mapping[str, Any] | None = None,
+) -> S:
     """Read `kind` from YAML, then apply ``a.b=value`` overrides (values are YAML too).
 
     Raises ConfigError with file or override, key, reason and, for a misspelt key, the nearest right one.
@@ -183,7 +253,9 @@ def load_config(kind: type[S], path: Path | None = None, overrides: Iterable[str
         except yaml.YAMLError as error:
             raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
         if loaded is not None and not isinstance(loaded, dict):
-            raise ConfigError(f"{path}: expected `key: value` lines at the top, found a {type(loaded).__name__}")
+            raise ConfigError(
+                f"{path}: expected `key: value` lines at the top, found a {type(loaded).__name__}"
+            )
         _merge(tree, loaded or {})
     for text in overrides:
         key, equals, value = text.partition("=")
@@ -231,7 +303,9 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> list[str]:
         else:
             message = item["msg"].removeprefix("Value error, ")
             shown = item.get("input")
-            lines.append(f"{name!r}: {message}" + ("" if isinstance(shown, (dict, BaseModel)) else f" (got {shown!r})"))
+            lines.append(
+                f"{name!r}: {message}" + ("" if isinstance(shown, (dict, BaseModel)) else f" (got {shown!r})")
+            )
     return lines
 
 
@@ -239,7 +313,9 @@ def _fields(kind: type[BaseModel], path: list[str]) -> list[str]:
     """The keys that a configuration may have at `path`."""
     for part in path:
         field = kind.model_fields.get(part)
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+        if field is None or not (
+            isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        ):
             return []
         kind = field.annotation
     return list(kind.model_fields)

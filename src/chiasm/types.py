@@ -130,11 +130,14 @@ class Items:
     value: text int64 [I, N] · image uint8 [I, H, W, 3] · audio uint8 [I, T, M] (quantised log-mel)
     valid: bool [I, N | 1 | T], True where the value is real and not padding
     owner: int64 [I], the record of the batch (0 … B−1) that each item belongs to
+    keep: int64 [I, K] or None, the tokens that a training step looks at (FLIP, arXiv 2212.00794). It is drawn with the batch, so
+    that a model has no randomness of its own: the same batch gives the same output, in a second pass or after a restart.
     """
 
     value: Tensor
     valid: Tensor
     owner: Tensor
+    keep: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,175 @@
+"""The Python surface: the same verbs as the command line, as functions and as methods of Dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from chiasm.config import BuildConfig, RunConfig, load_config
+from chiasm.dataset.table import Table
+from chiasm.errors import ConfigError
+from chiasm.types import MODALITIES, Embedder, Media
+
+if TYPE_CHECKING:
+    from chiasm.evaluate.protocols import Evaluation
+    from chiasm.search.index import IndexInfo
+    from chiasm.search.query import Hit
+    from chiasm.train.model import LoadedModel
+
+Progress = Callable[[str, int, "int | None"], None]
+
+DEFAULT_MINUTES = 10.0
+"""How long a run trains that says neither steps nor minutes."""
+
+
+def load(run: str | Path, device: str = "auto") -> LoadedModel:
+    """The trained model of a run folder. Raises ModelError or CheckpointError where it cannot be used."""
+    from chiasm.train.model import load as load_model
+
+    return load_model(Path(run), device=device)
+
+
+def build(
+    source: str | Path,
+    out: str | Path,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Dataset:
+    """Turn a folder, a manifest or ``"emoji"`` into a table.
+
+    settings: the fields of BuildConfig, e.g. seed=1, test=0.2.
+    Raises ConfigError for unknown settings, DataError for a source that cannot be read.
+    """
+    from chiasm.dataset.build import build as build_table
+
+    config = load_config(BuildConfig, base=settings)
+    result = build_table(str(source), Path(out), config, progress=progress, overwrite=overwrite)
+    return Dataset(result.path)
+
+
+class Dataset(Table):
+    """A table with the verbs on it: ``Dataset("d.lance").search("red apple")``."""
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path)
+        self._model: Embedder | None = None
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that at least one record carries."""
+        columns = {name: "texts" if name == "text" else name for name in MODALITIES}
+        return tuple(
+            name for name, column in columns.items() if len(self.rows(f"array_length({column}) > 0"))
+        )
+
+    def train(
+        self,
+        out: str | Path,
+        *,
+        minutes: float | None = None,
+        steps: int | None = None,
+        settings: Sequence[str] = (),
+        resume: bool = False,
+        progress: Callable[[str, int, int, dict[str, Any]], None] | None = None,
+    ) -> LoadedModel:
+        """Train on this table and return the model.
+
+        settings: ``("model.width=256", …)`` as on the command line.
+        """
+        from chiasm.train.run import train as run_training
+
+        config = run_config(self.path, settings, minutes=minutes, steps=steps)
+        result = run_training(config, Path(out), resume=resume, progress=progress)
+        return load(result.run)
+
+    def evaluate(
+        self, model: Embedder, *, splits: Sequence[str] | None = None, baseline: bool = True, seed: int = 0
+    ) -> Evaluation:
+        """Retrieval in every direction, beside the linear baseline and chance: chiasm.evaluate.protocols."""
+        from chiasm.evaluate.protocols import evaluate as run_protocols
+
+        return run_protocols(model, self, splits=splits, baseline=baseline, seed=seed)
+
+    def index(
+        self, model: Embedder, *, items: Literal["first", "all"] = "first", progress: Progress | None = None
+    ) -> IndexInfo:
+        """Embed every record and index it; `search` then asks with this model."""
+        from chiasm.search.index import index as index_table
+
+        info = index_table(model, self, items=items, run=run_of(model), progress=progress)
+        self._model = model
+        return info
+
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        image: str | Path | bytes | Media | None = None,
+        audio: str | Path | bytes | Media | None = None,
+        to: Literal["text", "image", "audio", "any"] | None = None,
+        k: int = 10,
+        where: str | None = None,
+        hybrid: float = 0.0,
+        model: Embedder | None = None,
+    ) -> list[Hit]:
+        """The records nearest to words, a picture, a sound, or several of them: chiasm.search.query.Query.
+
+        model: None = the one that indexed the table, loaded from its run at the first search.
+        """
+        from chiasm.search.query import Query
+        from chiasm.search.query import search as search_table
+
+        if model is None:
+            model = self._model = self._model or load(indexed_run(self))
+        query = Query(text, image, audio, to=to, k=k, where=where, hybrid=hybrid)
+        return search_table(self, query, model)
+
+
+def run_of(model: Embedder) -> Path | None:
+    """The run folder that a model was loaded from, if it was."""
+    path = getattr(model, "path", None)  # LoadedModel: RUN/checkpoints/step-…
+    if not isinstance(path, Path):
+        return None
+    return path.parent.parent if path.parent.name == "checkpoints" else path
+
+
+def indexed_run(table: Table) -> Path:
+    """The run folder of the model that indexed the table.
+
+    Raises DataError where none did, ModelError where it is gone.
+    """
+    from chiasm.errors import ModelError
+    from chiasm.search.index import index_info
+
+    info = index_info(table)
+    if info.run is None or not Path(info.run).is_dir():
+        where = f"its run {info.run} is gone" if info.run else "the index names no run"
+        raise ModelError(f"{table.path}: {where}: say which model asks (--run RUN, or model=…)")
+    return Path(info.run)
+
+
+def run_config(
+    what: str | Path, overrides: Sequence[str] = (), *, minutes: float | None = None, steps: int | None = None
+) -> RunConfig:
+    """The configuration of a run: a YAML file's, or for a table the defaults and the modalities it holds.
+
+    Raises ConfigError with what is wrong and where; DataError for a folder that is no table.
+    """
+    path = Path(what)
+    extra = [f"train.minutes={minutes!r}"] if minutes is not None else []
+    extra += [f"train.steps={steps!r}"] if steps is not None else []
+    settings = [*overrides, *extra]
+    if path.suffix in (".yaml", ".yml"):
+        return load_config(RunConfig, path, settings)
+    if not path.is_dir():
+        raise ConfigError(
+            f"{what}: neither a .yaml file nor a table; `chiasm build SOURCE OUT.lance` makes a table"
+        )
+    held = [name for name in Dataset(path).modalities if name != "video"]
+    base: dict[str, Any] = {"data": {"table": str(path), "modalities": held}, "train": {}}
+    if not any(setting.partition("=")[0].strip() in ("train.steps", "train.minutes") for setting in settings):
+        base["train"]["minutes"] = DEFAULT_MINUTES
+    return load_config(RunConfig, None, settings, base)

@@ -1,0 +1,217 @@
+"""`chiasm demo`: the whole story on the embedded data set, each stage in plain words."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from chiasm.cli.output import Json, print_json, say, show, show_on_stderr
+
+if TYPE_CHECKING:
+    from chiasm.api import Dataset
+    from chiasm.cli.progress import Progress
+    from chiasm.config import RunConfig
+    from chiasm.train.model import LoadedModel
+
+STAGES = 6
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Where everything goes.", metavar="DIR")] = Path("runs/demo"),
+    minutes: Annotated[
+        float | None, typer.Option(help="How long to train.  [default: the recipe's]", metavar="M")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Build and train anew, even if that was done.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """The whole story on the embedded data set, in minutes.
+
+    Builds the emoji table (pictures, names in many languages, spoken names), trains,
+    evaluates, indexes, asks by text, by spoken word and by picture, and writes report.html.
+
+    What an earlier demo finished in DIR is used again; one that was interrupted goes on.
+    """
+    story = _Story(out, device)
+    config = recipe(story.table_path, minutes, device)
+    data = story.build(fresh)
+    model = story.train(config, fresh)
+    evaluation = story.evaluate(model, data)
+    story.index(model, data)
+    searches = story.search(model, data)
+    report = story.report(model, data, evaluation, searches)
+    if as_json:
+        print_json(
+            {
+                "retrieval": evaluation["retrieval"],
+                "retrieval_full": evaluation["retrieval_full"],
+                "seconds": round(sum(story.seconds.values()), 1),
+                "stages": story.seconds,
+                "run": str(out),
+                "table": str(story.table_path),
+                "report": str(report),
+                "searches": searches,
+            }
+        )
+        return
+    from chiasm.cli.evaluate import retrieval_table
+
+    for split, directions in evaluation["retrieval"].items():
+        if directions:
+            show(retrieval_table(f"{split}: among the split's own items", directions))
+    show(f"report: {report}")
+    say(f'ask it yourself: chiasm search {story.table_path} "red apple"')
+
+
+def recipe(table: Path, minutes: float | None, device: str) -> RunConfig:
+    """The packaged recipe for the demo's table."""
+    from importlib.resources import as_file, files
+
+    from chiasm.config import RunConfig, load_config
+
+    overrides = [f"data.table={table}", f"train.device={device}"]
+    overrides += [f"train.minutes={minutes!r}"] if minutes is not None else []
+    with as_file(files("chiasm") / "recipes" / "demo.yaml") as path:
+        return load_config(RunConfig, path, overrides)
+
+
+class _Story:
+    """The stages in order; each says what it does, where its result lies and how long it took."""
+
+    def __init__(self, out: Path, device: str) -> None:
+        self.out = out
+        self.device = device
+        self.table_path = out / "emoji.lance"
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def _stage(self, name: str, words: str) -> Generator[Progress]:
+        from chiasm.cli.progress import Progress
+
+        say(f"[{len(self.seconds) + 1}/{STAGES}] {words}")
+        began = time.monotonic()
+        with Progress() as progress:
+            yield progress
+        self.seconds[name] = round(time.monotonic() - began, 1)
+
+    def _done(self, words: str) -> None:
+        say(f"      {words} ({list(self.seconds.values())[-1]:.1f} s)")
+
+    def build(self, fresh: bool) -> Dataset:
+        from chiasm.api import Dataset
+        from chiasm.config import BuildConfig
+        from chiasm.dataset.build import build as build_table
+
+        with self._stage(
+            "build", "Building the table: every emoji's picture, its names, and the names spoken"
+        ) as progress:
+            made = fresh or not self.table_path.exists()
+            if made:
+                build_table("emoji", self.table_path, BuildConfig(), progress=progress, overwrite=True)
+            data = Dataset(self.table_path)
+        splits = ", ".join(f"{name} {count:,}" for name, count in data.splits().items())
+        self._done(f"{'' if made else 'there already: '}{self.table_path}: {len(data):,} records ({splits})")
+        return data
+
+    def train(self, config: RunConfig, fresh: bool) -> LoadedModel:
+        from chiasm.api import load
+        from chiasm.train import checkpoint
+        from chiasm.train.run import train as run_training
+
+        folder = self.out / "checkpoints"
+        if fresh:
+            shutil.rmtree(folder, ignore_errors=True)
+        found, _ = checkpoint.load_newest(folder)
+        settings = config.train
+        limit = f"for {settings.minutes:g} minutes" if settings.minutes else f"{settings.steps:,} steps"
+        with self._stage("train", f"Training one space for {', '.join(config.data.modalities)}, {limit}") as progress:
+            done = found is not None and bool(found.state.get("finished"))
+            if not done:
+                run_training(config, self.out, resume=found is not None, progress=progress)
+            model = load(self.out, device=self.device)
+        if done:
+            self._done(f"trained already: {self.out} is used as it is; --fresh trains anew")
+        else:
+            self._done(f"the model is in {self.out}")
+        return model
+
+    def evaluate(self, model: LoadedModel, data: Dataset) -> dict[str, Any]:
+        from chiasm.cli.evaluate import write_json
+        from chiasm.evaluate.protocols import evaluate
+
+        with self._stage(
+            "evaluate", "Measuring it on pictures and words it has not seen, beside a linear baseline"
+        ) as progress:
+            evaluation = evaluate(model, data, progress=progress).to_json()
+            write_json(self.out / "evaluation.json", evaluation)
+        self._done(str(self.out / "evaluation.json"))
+        return evaluation
+
+    def index(self, model: LoadedModel, data: Dataset) -> None:
+        from chiasm.search.index import index
+
+        with self._stage("index", "Writing every record's vectors into the table, to be searched") as progress:
+            info = index(model, data, run=self.out, progress=progress)
+        self._done(", ".join(f"{count:,} {name}" for name, count in info.vectors.items()) + " vectors")
+
+    def search(self, model: LoadedModel, data: Dataset) -> list[dict[str, Any]]:
+        """Example searches by text, by spoken word and by picture, of records held out of training."""
+        from chiasm.cli.search import hits_table
+
+        found: list[dict[str, Any]] = []
+        grids: list[Any] = []
+        with self._stage("search", "Asking it: by text, by a spoken word, by a picture"):
+            for asked in _questions(data):
+                hits = data.search(**asked.pop("query"), k=5, model=model)
+                found.append({**asked, "results": [hit.to_json() for hit in hits]})
+                grids.append(hits_table(hits, asked["title"]))
+        show_on_stderr(*grids)
+        return found
+
+    def report(
+        self, model: LoadedModel, data: Dataset, evaluation: dict[str, Any], searches: list[dict[str, Any]]
+    ) -> Path:
+        from chiasm.evaluate.report import write_report
+
+        out = self.out / "report.html"
+        with self._stage("report", "Writing the report") as progress:
+            write_report(
+                self.out,
+                data,
+                model,
+                evaluation,
+                out,
+                searches=searches,
+                seconds=self.seconds,
+                progress=progress,
+            )
+        self._done(str(out))
+        return out
+
+
+def _questions(data: Dataset) -> list[dict[str, Any]]:
+    """What to ask: "title", "query" (for Dataset.search); "record" and "modality" where a medium asks."""
+    asked: list[dict[str, Any]] = [
+        {"title": f'text "{words}" → pictures', "query": {"text": words, "to": "image"}}
+        for words in ("red apple", "a sad face", "熊猫")
+    ]
+    for modality, to in (("audio", "image"), ("image", "text")):
+        rows = data.rows(f"split <> 'train' AND array_length({modality}) > 0 AND array_length(image) > 0")
+        if not len(rows):
+            continue
+        record = data.records(rows[len(rows) // 2 : len(rows) // 2 + 1])[0]
+        medium = getattr(record, modality)[0]
+        name = record.texts[0].text if record.texts else record.id
+        title = (
+            f'the spoken words "{medium.text or name}" → pictures'
+            if modality == "audio"
+            else f"a picture ({name}) → names"
+        )
+        asked.append({"title": title, "query": {modality: medium, "to": to}, "record": record.id, "modality": modality})
+    return asked

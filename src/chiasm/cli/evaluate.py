@@ -1,0 +1,132 @@
+"""`chiasm evaluate`: retrieval in every direction, with intervals, a linear baseline and chance beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from chiasm.cli.output import Json, print_json, say, show
+
+if TYPE_CHECKING:
+    from rich.table import Table as Grid
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    table: Annotated[Path, typer.Argument(help="A table made by `chiasm build`.", metavar="TABLE.lance")],
+    split: Annotated[
+        list[str] | None,
+        typer.Option(help="A split to evaluate; may be repeated.  [default: all but train]", metavar="NAME"),
+    ] = None,
+    baseline: Annotated[
+        bool, typer.Option("--baseline/--no-baseline", help="Also fit the linear baseline (PCA + CCA).")
+    ] = True,
+    seed: Annotated[int, typer.Option(help="Seed of the intervals' resampling.", metavar="N")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Also write the JSON to a file.", metavar="FILE")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Measure a model on a table: retrieval and zero-shot."""
+    from chiasm.cli.progress import Progress
+    from chiasm.dataset.table import Table
+    from chiasm.evaluate.protocols import evaluate as run_protocols
+    from chiasm.train.model import load
+
+    opened = Table(table)
+    model = load(run, device=device)
+    with Progress() as progress:
+        evaluation = run_protocols(model, opened, splits=split or None, baseline=baseline, seed=seed, progress=progress)
+    result = evaluation.to_json()
+    if out is not None:
+        write_json(out, result)
+    if as_json:
+        print_json(result)
+        return
+    show(*tables(result))
+    for name, reason in result["left_out"].items():
+        say(f"left out: {name}: {reason}")
+    if result["unreadable"]:
+        first = result["unreadable"][0]
+        count = len(result["unreadable"])
+        say(f"{count:,} items could not be read; the first: {first['id']}: {first['message']}")
+    if out is not None:
+        say(f"written: {out}")
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf8")
+
+
+def tables(result: Mapping[str, Any]) -> list[Grid]:
+    """An evaluation for the terminal: one table a split and gallery, and the zero-shot figures."""
+    galleries = {"retrieval": "among the split's own items", "retrieval_full": "among all items of the table"}
+    grids = [
+        retrieval_table(f"{split}: {gallery}", directions)
+        for key, gallery in galleries.items()
+        for split, directions in result[key].items()
+        if directions
+    ]
+    labelled = [
+        (split, modality, label, entry)
+        for split, by_modality in result["zero_shot"].items()
+        for modality, by_label in by_modality.items()
+        for label, entry in by_label.items()
+    ]
+    return [*grids, *([_zero_shot_table(labelled)] if labelled else [])]
+
+
+def retrieval_table(title: str, directions: Mapping[str, Any]) -> Grid:
+    """Each direction's figures; R@1 with its 95 % interval, the baseline's and chance's."""
+    figures = ("R@1", "95 %", "R@5", "R@10", "median rank", "mAP", "baseline R@1", "chance R@1")
+    grid = _grid(title, ("query → found", "n", "gallery", *figures))
+    for direction, entry in directions.items():
+        low, high = entry["interval"]["r1"]
+        baseline = entry.get("baseline")
+        grid.add_row(
+            direction.replace("->", " → "),
+            f"{entry['n']:,}",
+            f"{entry['gallery']:,}",
+            f"{entry['r1']:.3f}",
+            f"{low:.3f}–{high:.3f}",
+            f"{entry['r5']:.3f}",
+            f"{entry['r10']:.3f}",
+            f"{entry['median_rank']:g}",
+            f"{entry['map']:.3f}",
+            f"{baseline['r1']:.3f}" if baseline else "–",
+            f"{entry['chance']['r1']:.4f}",
+        )
+    return grid
+
+
+def _zero_shot_table(labelled: list[tuple[str, str, str, Mapping[str, Any]]]) -> Grid:
+    figures = ("n", "classes", "accuracy", "95 %", "majority", "chance")
+    grid = _grid("zero-shot classification", ("split", "item", "label", *figures))
+    for split, modality, label, entry in labelled:
+        low, high = entry["interval"]
+        grid.add_row(
+            split,
+            modality,
+            label,
+            f"{entry['n']:,}",
+            str(entry["classes"]),
+            f"{entry['accuracy']:.3f}",
+            f"{low:.3f}–{high:.3f}",
+            f"{entry['majority']:.3f}",
+            f"{entry['chance']:.4f}",
+        )
+    return grid
+
+
+def _grid(title: str, names: tuple[str, ...]) -> Grid:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table as Grid
+
+    grid = Grid(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    for place, name in enumerate(names):
+        grid.add_column(name, justify="left" if place == 0 else "right", no_wrap=True)
+    return grid

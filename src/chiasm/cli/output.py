@@ -1,0 +1,64 @@
+"""What a verb writes: results to stdout (a table, or one JSON object), everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """One JSON object on stdout. JSON has no NaN or infinity: they become null."""
+    sys.stdout.write(json.dumps(_finite(value), ensure_ascii=False, indent=2, default=str) + "\n")
+
+
+def show(*parts: RenderableType) -> None:
+    """Tables and lines on stdout, in colour where a terminal reads it."""
+    _render(sys.stdout, parts)
+
+
+def show_on_stderr(*parts: RenderableType) -> None:
+    """The same for what accompanies a result and is none itself."""
+    _render(sys.stderr, parts)
+
+
+def _render(stream: TextIO, parts: tuple[RenderableType, ...]) -> None:
+    import io
+    import shutil
+
+    from rich.console import Console
+
+    # Rendered first and written by us, so that a closed pipe meets the one handler for it.
+    terminal = stream.isatty()
+    width = shutil.get_terminal_size().columns if terminal else 120
+    buffer = io.StringIO()
+    console = Console(file=buffer, width=width, force_terminal=terminal, highlight=False, emoji=False)
+    for part in parts:
+        console.print(part, markup=False) if isinstance(part, str) else console.print(part)
+    stream.write(buffer.getvalue())
+    stream.flush()
+
+
+def say(message: str) -> None:
+    """A line for the person who waits, on stderr."""
+    sys.stderr.write(message + "\n")
+    sys.stderr.flush()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in cast("list[Any]", value)]
+    return value

@@ -1,0 +1,105 @@
+"""`chiasm search`: ask an indexed table with words, a picture or a sound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from chiasm.cli.output import Json, print_json, show
+
+if TYPE_CHECKING:
+    from rich.table import Table as Grid
+
+    from chiasm.search.query import Hit
+
+
+class Target(StrEnum):
+    """Whose vectors are searched."""
+
+    text = "text"
+    image = "image"
+    audio = "audio"
+    any = "any"
+
+
+def search(
+    table: Annotated[Path, typer.Argument(help="A table indexed by `chiasm index`.", metavar="TABLE.lance")],
+    text: Annotated[str | None, typer.Argument(help='Words to search for, e.g. "red apple".', metavar="TEXT")] = None,
+    image: Annotated[Path | None, typer.Option(help="A picture to search for.", metavar="FILE")] = None,
+    audio: Annotated[Path | None, typer.Option(help="A sound to search for.", metavar="FILE")] = None,
+    to: Annotated[
+        Target | None,
+        typer.Option(help="Whose vectors are searched.  [default: image where there are any, else text]"),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="How many records.", metavar="N")] = 5,
+    where: Annotated[
+        str | None, typer.Option(help="""Only these rows, e.g. "split = 'test'".""", metavar="SQL")
+    ] = None,
+    hybrid: Annotated[
+        float,
+        typer.Option(help="Weight of full-text matches of TEXT: 0 vectors only, 1 words only.", metavar="W"),
+    ] = 0.0,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="The model that asks.  [default: the run that indexed the table]", metavar="RUN"),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Ask a table with words, a picture or a sound.
+
+    Several of them together are added: a picture and the word that should change it.
+    """
+    from chiasm.api import Dataset, indexed_run, load
+    from chiasm.search.index import index_info
+
+    dataset = Dataset(table)
+    index_info(dataset)  # "not indexed" is said before a model is loaded for nothing
+    model = load(run or indexed_run(dataset), device=device)
+    hits = dataset.search(
+        text,
+        image=image,
+        audio=audio,
+        to=to.value if to else None,
+        k=k,
+        where=where,
+        hybrid=hybrid,
+        model=model,
+    )
+    if as_json:
+        print_json({"results": [hit.to_json() for hit in hits]})
+    elif hits:
+        show(hits_table(hits))
+    else:
+        show("nothing found" + (f" among the rows where {where}" if where else ""))
+
+
+def hits_table(hits: Sequence[Hit], title: str | None = None) -> Grid:
+    """Hits for the terminal: score, id, first texts, what the record carries."""
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table as Grid
+
+    grid = Grid(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    grid.add_column("", justify="right")
+    grid.add_column("score", justify="right", no_wrap=True)
+    grid.add_column("id", overflow="ellipsis", no_wrap=True, max_width=28)
+    grid.add_column("text", overflow="ellipsis", no_wrap=True, max_width=56)
+    grid.add_column("split", no_wrap=True)
+    grid.add_column("has", no_wrap=True)
+    for hit in hits:
+        texts = " · ".join(" ".join(text.text.split()) for text in hit.record.texts[:3])
+        media = [name if hit.where(name) is None else f"{name} {hit.where(name)}" for name in hit.has]
+        grid.add_row(
+            str(hit.rank),
+            f"{hit.score:.3f}",
+            escape(hit.id),
+            escape(texts),
+            hit.record.split or "",
+            escape(", ".join(media)),
+        )
+    return grid

@@ -1,0 +1,75 @@
+"""`chiasm train`: a run from a recipe, or from a table alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chiasm.cli.output import Json, print_json, say, show
+
+
+def train(
+    what: Annotated[
+        str | None,
+        typer.Argument(help="A run's YAML, or a table: then all has its default.", metavar="RUN.yaml|TABLE.lance"),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Settings, e.g. train.batch=512 model.width=256.", metavar="KEY=VALUE")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder.  [default: runs/NAME]", metavar="DIR")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint in DIR, with its settings.")
+    ] = False,
+    minutes: Annotated[
+        float | None, typer.Option(help="End after so long (train.minutes).  [default for a table: 10]", metavar="M")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="End after so many steps (train.steps).", metavar="N")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a model and write its run folder."""
+    from chiasm.cli.launch import launch, launched
+    from chiasm.cli.progress import Progress
+    from chiasm.errors import ConfigError
+
+    if what is None and not (resume and out):
+        raise ConfigError("say what to train: a RUN.yaml or a table (or --resume with --out DIR)")
+    if resume and (overrides or minutes is not None or steps is not None):
+        raise ConfigError("a resumed run keeps its settings: leave out KEY=VALUE, --minutes and --steps")
+    folder = out or Path("runs") / Path(what or "").stem
+    from chiasm.api import run_config
+    from chiasm.train.folder import read_config
+    from chiasm.train.run import train as run_training
+
+    config = read_config(folder) if resume else run_config(what or "", overrides or (), minutes=minutes, steps=steps)
+    if config.train.processes > 1 and not launched():
+        if code := launch(_again(what, overrides, folder, resume, minutes, steps, as_json), config.train.processes):
+            raise SystemExit(code)
+        return
+    with Progress() as progress:
+        result = run_training(config, folder, resume=resume, progress=progress)
+    final = float(result.losses[-1]) if len(result.losses) else None
+    if as_json:
+        print_json({"run": str(result.run), "steps": result.steps, "seconds": result.seconds, "loss": final})
+        return
+    shown = "" if final is None else f", last loss {final:.4g}"
+    show(f"{result.steps:,} steps in {result.seconds:.0f} s{shown}", f"run: {result.run}")
+    say(f"next: chiasm evaluate {result.run} {config.data.table}")
+
+
+def _again(
+    what: str | None,
+    overrides: list[str] | None,
+    out: Path,
+    resume: bool,
+    minutes: float | None,
+    steps: int | None,
+    as_json: bool,
+) -> list[str]:
+    """The same command line, for the processes that share the work."""
+    words = ["train", *([what] if what is not None else []), *(overrides or []), "--out", str(out)]
+    words += ["--resume"] * resume + ["--json"] * as_json
+    words += [f"--minutes={minutes!r}"] if minutes is not None else []
+    words += [f"--steps={steps}"] if steps is not None else []
+    return words

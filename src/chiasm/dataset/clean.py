@@ -1,0 +1,140 @@
+"""One record, really read: media that cannot be decoded and texts that hold nothing are taken out, with the
+reason.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from chiasm.dataset.split import Key
+from chiasm.errors import MediaError
+from chiasm.modalities.audio import read_audio
+from chiasm.modalities.image import read_image
+from chiasm.modalities.media import read_bytes
+from chiasm.modalities.text import clean_text
+from chiasm.types import Media, Record, Rejected, Text
+
+PIXELS = 128
+"""Pictures whose rendering at this size is equal pixel for pixel are copies, whatever file holds them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """record: what is kept, or None. rejected: one row where the record was refused, else one for each part
+    that was dropped.
+    """
+
+    record: Record | None
+    rejected: tuple[Rejected, ...]
+    key: Key
+
+
+def check_record(
+    record: Record, root: Path | None, *, vouched: frozenset[str] = frozenset(), embed: bool = True
+) -> Checked:
+    """Read every medium of `record` and clean its texts. With `embed`, media come back as bytes.
+
+    A record that keeps no text, picture or sound is refused with the reason of its first broken part
+    (`no_modality` where it had none). Media of a modality in `vouched` are taken as they are. Video is not
+    read yet: its media are dropped as ``unsupported``.
+    """
+    if not _encodable(record):
+        message = "a lone surrogate in its id, labels, paths or other fields: not text that can be stored"
+        return Checked(None, (Rejected(record.id, "record", "encoding", message),), Key(record.id))
+    dropped: list[Rejected] = []
+    contents: list[str] = []
+    texts = _texts(record, dropped)
+    kept = {
+        name: _media(record, name, getattr(record, name), reader, root, name in vouched, embed, dropped, contents)
+        for name, reader in _READERS.items()
+    }
+    if len(texts) == 1:  # of several, one may be shared without the records being copies
+        contents.append("text:" + _digest(texts[0].text.casefold().encode()))
+    key = Key(record.id, record.group, record.split, tuple(contents))
+    if not texts and not any(kept.values()):
+        reason = dropped[0].reason if dropped else "no_modality"
+        message = "; ".join(part.message for part in dropped) or "no text, picture or sound"
+        return Checked(None, (Rejected(record.id, "record", reason, message),), key)
+    clean = replace(record, texts=texts, image=kept["image"], audio=kept["audio"], video=kept["video"])
+    return Checked(clean, tuple(dropped), key)
+
+
+def _encodable(record: Record) -> bool:
+    """Whether every string beside the texts, which are cleaned, can be written as UTF-8."""
+    media = (*record.image, *record.audio, *record.video)
+    strings: list[str | None] = [record.id, record.group, record.split, record.source, record.licence]
+    strings += [part for m in media for part in (m.path, m.kind, m.language, m.by, m.text)]
+    strings += [part for text in record.texts for part in (text.language, text.kind)]
+    strings += [part for label in record.labels for part in (label.name, label.value)]
+    strings += [box.label for box in record.boxes]
+    strings += [part for q in record.questions for part in (q.question, *q.answers, q.language)]
+    strings += [part for r in record.relations for part in (r.subject, r.predicate, r.object)]
+    try:
+        "".join(part for part in strings if part).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _texts(record: Record, dropped: list[Rejected]) -> tuple[Text, ...]:
+    kept: list[Text] = []
+    for text in record.texts:
+        try:
+            kept.append(replace(text, text=clean_text(text.text)))
+        except MediaError as error:
+            dropped.append(Rejected(record.id, "text", error.reason, str(error)))
+    return tuple(kept)
+
+
+def _media(
+    record: Record,
+    modality: str,
+    media: tuple[Media, ...],
+    reader: Callable[[bytes], str | None],
+    root: Path | None,
+    vouched: bool,
+    embed: bool,
+    dropped: list[Rejected],
+    contents: list[str],
+) -> tuple[Media, ...]:
+    kept: list[Media] = []
+    for medium in media:
+        try:
+            data = read_bytes(medium, root)
+            if not vouched:
+                pixels = reader(data)
+                contents.append("bytes:" + _digest(data))
+                if pixels is not None:
+                    contents.append(pixels)
+        except MediaError as error:
+            name = f"{medium.path}: " if medium.path and medium.path not in str(error) else ""
+            dropped.append(Rejected(record.id, modality, error.reason, f"{name}{error}"))
+            continue
+        kept.append(replace(medium, data=data, path=None) if embed else medium)
+    return tuple(kept)
+
+
+def _read_image(data: bytes) -> str:
+    return "pixels:" + _digest(read_image(data, PIXELS).tobytes())
+
+
+def _read_audio(data: bytes) -> None:
+    read_audio(data)
+
+
+def _read_video(data: bytes) -> None:
+    raise MediaError("unsupported", "video is not read yet")
+
+
+_READERS: dict[str, Callable[[bytes], str | None]] = {
+    "image": _read_image,
+    "audio": _read_audio,
+    "video": _read_video,
+}
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,272 @@
+"""Which split a record belongs to: pure functions of ids, groups and contents, the same for the same seed.
+
+Two rules:
+
+*groups* — train / validation / test. A group is held out whole, and records with equal content are one group.
+
+*forms* — for sources whose groups hold several forms of one concept (an emoji in its skin tones and
+genders): *concept* holds groups that training never sees; *variation* holds forms of groups that training
+sees in another form; validation is drawn as variation is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+VARIATION, CONCEPT = "variation", "concept"
+
+SHARED_TEXT = 20
+"""A text that more records than this share is the name of a class and not a copied caption: it ties nothing
+together.
+"""
+
+_ALIASES = {"val": VALIDATION, "valid": VALIDATION, "dev": VALIDATION, "training": TRAIN, "testing": TEST}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What the split needs to know of a record. contents: a digest for each medium (its bytes, its pixels)
+    and its single text.
+    """
+
+    id: str
+    group: str | None = None
+    split: str | None = None
+    contents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Split and joined group of each record, in their order, and every leak that is left (only a source's
+    own splits can leak).
+    """
+
+    splits: tuple[str, ...]
+    groups: tuple[str, ...]
+    leaks: tuple[str, ...]
+
+
+def normalise_split(name: str) -> str:
+    """The usual names for the usual splits: val, valid and dev are validation; anything else stays, in
+    lower case.
+    """
+    name = name.strip().lower()
+    return _ALIASES.get(name, name)
+
+
+def assign(
+    keys: Sequence[Key], *, rule: Literal["groups", "forms"], validation: float, test: float, seed: int
+) -> Assignment:
+    """Split `keys`; `validation` and `test` are shares of all rows. Splits that the source prescribes are
+    kept.
+
+    A record without a prescribed split goes with prescribed ones of its group where there are any.
+    """
+    units = join(keys, by_group=False)
+    groups = join(keys, by_group=True)
+    splits: list[str | None] = [None if key.split is None else normalise_split(key.split) for key in keys]
+    _follow_prescribed(splits, groups)
+    free = [index for index, split in enumerate(splits) if split is None]
+    if rule == "forms":
+        chosen = _by_forms(free, units, groups, validation, test, seed)
+    else:
+        chosen = _by_groups(free, groups, validation, test, seed)
+    whole = tuple(chosen.get(index, TRAIN) if split is None else split for index, split in enumerate(splits))
+    leaks = check_splits(keys, whole, rule=rule)
+    return Assignment(whole, tuple(groups), tuple(leaks))
+
+
+def join(keys: Sequence[Key], *, by_group: bool) -> list[str]:
+    """The name of each record's connected component: equal content joins records, and with `by_group` equal
+    groups do too.
+
+    A component is named after its first group in alphabetical order, or its first id where none has a
+    group. (Union-find.)
+    """
+    parent = list(range(len(keys)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    copies = Counter(content for key in keys for content in set(key.contents))
+    seen: dict[str, int] = {}
+    for index, key in enumerate(keys):
+        marks = [f"c{content}" for content in key.contents if not _is_class_name(content, copies)]
+        if by_group and key.group is not None:
+            marks.append(f"g{key.group}")
+        for mark in marks:
+            first = seen.setdefault(mark, index)
+            a, b = root(first), root(index)
+            parent[max(a, b)] = min(a, b)
+    names: dict[int, tuple[bool, str]] = {}
+    for index, key in enumerate(keys):
+        name = (False, key.group) if by_group and key.group is not None else (True, key.id)
+        where = root(index)
+        names[where] = min(names.get(where, name), name)
+    return [names[root(index)][1] for index in range(len(keys))]
+
+
+def check_splits(keys: Sequence[Key], splits: Sequence[str], *, rule: Literal["groups", "forms"]) -> list[str]:
+    """Every way in which `splits` leak, as sentences; empty where they do not.
+
+    groups: no joined group lies in two splits. forms: no content lies in two splits, no group of *concept*
+    lies elsewhere, and every group in *variation* or *validation* has a form in train.
+    """
+    if rule == "groups":
+        return [
+            f"group in {' and '.join(sorted(found))}: {', '.join(members[:3])}"
+            for found, members in _spread(join(keys, by_group=True), keys, splits)
+            if len(found) > 1
+        ]
+    leaks = [
+        f"equal content in {' and '.join(sorted(found))}: {', '.join(members[:3])}"
+        for found, members in _spread(join(keys, by_group=False), keys, splits)
+        if len(found) > 1
+    ]
+    for found, members in _spread(join(keys, by_group=True), keys, splits):
+        if CONCEPT in found and len(found) > 1:
+            leaks.append(f"concept also in {' and '.join(sorted(found - {CONCEPT}))}: {', '.join(members[:3])}")
+        if found & {VARIATION, VALIDATION} and TRAIN not in found:
+            leaks.append(f"variation without a form in train: {', '.join(members[:3])}")
+    return leaks
+
+
+def _spread(
+    components: Sequence[str], keys: Sequence[Key], splits: Sequence[str]
+) -> Iterable[tuple[set[str], list[str]]]:
+    """Splits and ids of each component."""
+    found: dict[str, set[str]] = defaultdict(set)
+    members: dict[str, list[str]] = defaultdict(list)
+    for component, key, split in zip(components, keys, splits, strict=True):
+        found[component].add(split)
+        members[component].append(key.id)
+    return [(found[component], members[component]) for component in found]
+
+
+def _follow_prescribed(splits: list[str | None], groups: Sequence[str]) -> None:
+    prescribed: dict[str, set[str]] = defaultdict(set)
+    for split, group in zip(splits, groups, strict=True):
+        if split is not None:
+            prescribed[group].add(split)
+    for index, group in enumerate(groups):
+        if splits[index] is None and group in prescribed:
+            found = prescribed[group]
+            splits[index] = TRAIN if TRAIN in found else min(found)
+
+
+def _by_groups(free: Sequence[int], groups: Sequence[str], validation: float, test: float, seed: int) -> dict[int, str]:
+    """Whole groups in the order of their hash: to test until its share of rows is full, then to
+    validation.
+    """
+    members = _members(free, groups)
+    chosen: dict[int, str] = {}
+    order = _shuffled(members, seed)
+    for split, share in ((TEST, test), (VALIDATION, validation)):
+        taken = _take_groups(order, members, round(share * len(free)))
+        for group in taken:
+            chosen.update(dict.fromkeys(members[group], split))
+        order = [group for group in order if group not in set(taken)]
+    return chosen
+
+
+def _by_forms(
+    free: Sequence[int],
+    units: Sequence[str],
+    groups: Sequence[str],
+    validation: float,
+    test: float,
+    seed: int,
+) -> dict[int, str]:
+    members = _members(free, groups)
+    rows = round(test * len(free))
+    # A family of dozens of skin tones would be most of the split by itself; an eighth of it is the most for
+    # one.
+    small = {group: found for group, found in members.items() if len(found) <= max(1, rows // 8)}
+    held = set(_take_groups(_shuffled(small, seed), small, rows))
+    chosen = {index: CONCEPT for group in held for index in members[group]}
+    seen = {group: found for group, found in members.items() if group not in held}
+    forms = {group: _forms(found, units, seed) for group, found in seen.items()}
+    forms = {group: found for group, found in forms.items() if len(found) >= 2}
+    taken: dict[str, int] = dict.fromkeys(forms, 0)
+    for split, count in ((VARIATION, rows), (VALIDATION, round(validation * len(free)))):
+        for group, number in _quotas(forms, taken, count, seed, split).items():
+            for form in forms[group][taken[group] : taken[group] + number]:
+                chosen.update(dict.fromkeys(form, split))
+            taken[group] += number
+    return chosen
+
+
+def _forms(rows: Sequence[int], units: Sequence[str], seed: int) -> list[list[int]]:
+    """The rows of one group as forms, in hashed order; rows with equal content are one form."""
+    found = _members(rows, units)
+    return [found[unit] for unit in _shuffled(found, seed, "form")]
+
+
+def _quotas(
+    forms: Mapping[str, Sequence[Sequence[int]]], taken: Mapping[str, int], rows: int, seed: int, split: str
+) -> dict[str, int]:
+    """How many forms each group gives, about `rows` in all.
+
+    The share of a group grows with the square root of its number of forms, so that families of dozens
+    neither dominate nor vanish. A group gives at most half its forms over all splits. Fractions are settled
+    by systematic sampling along the hashed order of the groups: each gets its expectation rounded down or
+    up, and the total is kept.
+    """
+    room = {group: len(found) // 2 - taken[group] for group, found in forms.items()}
+    order = _shuffled({group: found for group, found in forms.items() if room[group] > 0}, seed, split)
+    wanted = min(rows, sum(room[group] for group in order))
+    low, high = 0.0, float(max((room[group] for group in order), default=0) + 1)
+    for _ in range(60):  # the factor at which the capped shares add up to `wanted`
+        factor = (low + high) / 2
+        total = sum(min(room[group], factor * len(forms[group]) ** 0.5) for group in order)
+        low, high = (factor, high) if total < wanted else (low, factor)
+    quotas: dict[str, int] = {}
+    passed = 0.5
+    for group in order:
+        before = int(passed)
+        passed += min(room[group], high * len(forms[group]) ** 0.5)
+        quotas[group] = min(room[group], int(passed) - before)
+    return quotas
+
+
+def _take_groups(order: Sequence[str], members: Mapping[str, Sequence[int]], rows: int) -> list[str]:
+    """Groups in order until about `rows` rows; one that would overshoot by more than a tenth is passed
+    over.
+    """
+    taken: list[str] = []
+    total = 0
+    for group in order:
+        if total >= rows:
+            break
+        if total + len(members[group]) <= max(rows * 1.1, 1):
+            taken.append(group)
+            total += len(members[group])
+    return taken
+
+
+def _members(indices: Iterable[int], names: Sequence[str]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = defaultdict(list)
+    for index in indices:
+        found[names[index]].append(index)
+    return dict(found)
+
+
+def _shuffled(groups: Iterable[str], seed: int, purpose: str = "hold out") -> list[str]:
+    return sorted(groups, key=lambda group: _hash(seed, purpose, group))
+
+
+def _hash(seed: int, *parts: str) -> bytes:
+    text = "\0".join((str(seed), *parts))
+    return hashlib.blake2b(text.encode("utf8", "surrogatepass"), digest_size=16).digest()
+
+
+def _is_class_name(content: str, copies: Mapping[str, int]) -> bool:
+    return content.startswith("text:") and copies[content] > SHARED_TEXT

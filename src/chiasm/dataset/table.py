@@ -1,0 +1,212 @@
+"""The Lance table that holds a data set: records, splits, metadata and added vector columns."""
+
+# pyright: reportUnknownParameterType=false
+# pyarrow ships no types.
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from chiasm.dataset.schema import FORMAT, SCHEMA, from_arrow
+from chiasm.errors import ConfigError, DataError
+from chiasm.modalities.media import read_bytes
+from chiasm.types import Media, Record
+
+if TYPE_CHECKING:
+    import lance
+
+META = "chiasm"
+"""Key of the table's metadata that holds the build's summary as JSON."""
+
+
+class Table:
+    """A chiasm table on disk: `Table("d.lance")`.
+
+    An instance sees the version that was newest when it was opened, plus what it writes itself.
+    Raises DataError where there is no table, it is no chiasm table, or a later chiasm wrote it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        import lance
+
+        self._path = Path(path)
+        if not self._path.is_dir():
+            raise DataError(f"{path}: no such table; make one with `chiasm build SOURCE {path}`")
+        try:
+            self._dataset: lance.LanceDataset = lance.dataset(str(self._path))
+            text = self._dataset.metadata.get(META)
+        except (ValueError, OSError) as error:
+            raise DataError(f"{path}: not a Lance table that can be opened: {_first_line(error)}") from None
+        if text is None or not {"id", "split"} <= set(self._dataset.schema.names):
+            raise DataError(f"{path}: a Lance table, but not one that `chiasm build` made")
+        try:
+            self._metadata: dict[str, Any] = json.loads(text)
+        except ValueError:
+            raise DataError(f"{path}: its metadata is damaged; build the table again") from None
+        if self._metadata.get("format", 0) > FORMAT:
+            raise DataError(f"{path}: a later chiasm wrote it (format {self._metadata['format']}, not {FORMAT})")
+
+    def __len__(self) -> int:
+        return self._dataset.count_rows()
+
+    @property
+    def path(self) -> Path:
+        return self._path
+
+    @property
+    def version(self) -> int:
+        """Lance's version number; every write makes a new one."""
+        return self._dataset.version
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The build's summary: source, attribution, counts, splits, seed, configuration, and what was set
+        since. A copy.
+        """
+        return json.loads(json.dumps(self._metadata))
+
+    @property
+    def column_names(self) -> list[str]:
+        return list(self._dataset.schema.names)
+
+    @property
+    def root(self) -> Path | None:
+        """The folder that relative media paths start from, or None where all media are inside the table."""
+        root = self._metadata.get("root")
+        if root is None:
+            return None
+        # A table that was moved together with its media is found by the relative path.
+        beside = self._path.resolve().parent / str(self._metadata.get("root_beside", "."))
+        return Path(root) if Path(root).is_dir() else beside
+
+    def splits(self) -> dict[str, int]:
+        """Rows of each split, by name; `train` first."""
+        names = self._dataset.to_table(columns=["split"]).column("split").to_pylist()
+        return {name: names.count(name) for name in sorted(set(names), key=lambda name: (name != "train", name))}
+
+    def columns(self, names: Sequence[str], where: str | None = None) -> pa.Table:
+        """Whole columns, of all rows or of those for which `where` (SQL) holds, in the table's order."""
+        self._check_columns(names)
+        return self._scan(list(names), where)
+
+    def rows(self, where: str | None = None) -> NDArray[np.int64]:
+        """Positions, int64 [rows], ascending, of the rows for which `where` holds; of all rows where it is
+        None.
+
+        `where` is SQL over the columns, e.g. ``split = 'train'``; ConfigError where it cannot be understood.
+        """
+        if where is None:
+            return np.arange(len(self), dtype=np.int64)
+        found = self._scan(["_rowoffset"], where).column("_rowoffset")
+        return np.sort(found.to_numpy().astype(np.int64))
+
+    def records(
+        self, rows: Sequence[int] | NDArray[np.int64] | None = None, columns: Sequence[str] | None = None
+    ) -> list[Record]:
+        """Records at positions `rows`, in that order (repeats allowed); all where None.
+
+        A field that `columns` leaves out is not read, and comes back empty. DataError for a position
+        outside of the table.
+        """
+        names = [name for name in SCHEMA.names if name in self._dataset.schema.names]
+        if columns is not None:
+            self._check_columns(columns)
+            names = list(columns)
+        if rows is None:
+            return from_arrow(self._scan(names, None))
+        positions = np.asarray(rows, dtype=np.int64)
+        if not len(positions):
+            return []
+        if positions.min() < 0 or positions.max() >= len(self):
+            raise DataError(f"{self._path}: row {positions.max()} asked of a table of {len(self)} rows")
+        # Lance takes each row once, in order; repeats and order are restored here.
+        unique, back = np.unique(positions, return_inverse=True)
+        found = from_arrow(self._dataset.take(unique.tolist(), columns=names))
+        return [found[index] for index in back]
+
+    def read(self, media: Media) -> bytes:
+        """The encoded bytes of a medium of this table. Raises MediaError as `read_bytes` does."""
+        return read_bytes(media, self.root or self._path.parent)
+
+    def set_vectors(self, name: str, ids: Sequence[str], vectors: NDArray[np.float32]) -> None:
+        """Add, or replace, the column `name` of one vector a row: float32 [rows, E] belonging to `ids`; a
+        row not in `ids` gets null.
+
+        All or nothing: DataError, and the table unchanged, where a vector is not finite or zero, an id is
+        unknown or repeated, or the shape is wrong.
+        """
+        if name in SCHEMA.names:
+            raise DataError(f"column {name!r} belongs to the record and cannot hold vectors")
+        values = np.ascontiguousarray(vectors, dtype=np.float32)
+        self._check_vectors(name, ids, values)
+        position = {key: index for index, key in enumerate(self.columns(["id"]).column("id").to_pylist())}
+        unknown = [key for key in ids if key not in position]
+        if unknown:
+            raise DataError(f"{name}: {len(unknown)} ids are not in {self._path}, first {unknown[0]!r}")
+        width = values.shape[1]
+        placed = np.zeros((len(position), width), np.float32)
+        present = np.zeros(len(position), np.bool_)
+        where = np.fromiter((position[key] for key in ids), np.int64, len(ids))
+        placed[where], present[where] = values, True
+        column = pa.FixedSizeListArray.from_arrays(pa.array(placed.reshape(-1)), width, mask=pa.array(~present))
+        self.add_columns(pa.table({name: column}))
+
+    def add_columns(self, table: pa.Table) -> None:
+        """Add, or replace, the columns of `table`, row for row with this one. DataError where the lengths
+        differ.
+        """
+        if table.num_rows != len(self):
+            raise DataError(f"{table.num_rows} values for the {len(self)} rows of {self._path}")
+        fresh = [f"{name}__new" for name in table.column_names]
+        stale = [name for name in fresh if name in self.column_names]  # a writer was killed here before
+        if stale:
+            self._dataset.drop_columns(stale)
+        renamed = table.rename_columns(fresh)
+        self._dataset.add_columns(pa.RecordBatchReader.from_batches(renamed.schema, renamed.to_batches()))
+        old = [name for name in table.column_names if name in self.column_names]
+        if old:
+            self._dataset.drop_columns(old)
+        changes: list[Any] = [{"path": f"{name}__new", "name": name} for name in table.column_names]
+        self._dataset.alter_columns(*changes)
+
+    def set_metadata(self, key: str, value: Any) -> None:
+        """Keep `value` (plain JSON) under `key` of the table's metadata."""
+        self._metadata = {**self._metadata, key: json.loads(json.dumps(value))}
+        self._dataset.update_metadata({META: json.dumps(self._metadata, ensure_ascii=False)})
+
+    def _scan(self, names: list[str], where: str | None) -> pa.Table:
+        try:
+            return self._dataset.to_table(columns=names, filter=where, scan_in_order=True)
+        except (ValueError, OSError) as error:
+            if where is None:
+                raise DataError(f"{self._path}: cannot be read: {_first_line(error)}") from None
+            raise ConfigError(f"where {where!r}: {_first_line(error)}") from None
+
+    def _check_columns(self, names: Sequence[str]) -> None:
+        for name in names:
+            if name not in self._dataset.schema.names:
+                near = difflib.get_close_matches(name, self._dataset.schema.names, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(self._dataset.schema.names)}"
+                raise DataError(f"{self._path} has no column {name!r}{hint}")
+
+    def _check_vectors(self, name: str, ids: Sequence[str], values: NDArray[np.float32]) -> None:
+        if values.ndim != 2 or values.shape[0] != len(ids) or values.shape[1] < 1:
+            raise DataError(f"{name}: vectors of shape {values.shape} for {len(ids)} ids; expected [{len(ids)}, E]")
+        if len(set(ids)) != len(ids):
+            raise DataError(f"{name}: an id occurs twice")
+        bad = ~np.isfinite(values).all(axis=1) | ~values.any(axis=1)
+        if bad.any():
+            first = ids[int(np.flatnonzero(bad)[0])]
+            raise DataError(f"{name}: {int(bad.sum())} vectors are zero or not finite, the first is {first!r}'s")
+
+
+def _first_line(error: Exception) -> str:
+    """Lance's message without the place in its own sources."""
+    return str(error).split(", /")[0].splitlines()[0]

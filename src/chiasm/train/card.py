@@ -1,0 +1,23 @@
+"""The model card that travels with every checkpoint."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from chiasm.config import RunConfig
+
+
+def model_card(config: RunConfig, model: nn.Module, step: int, seconds: float, finished: bool) -> str:
+    parameters = sum(p.numel() for p in model.parameters())
+    state = "finished" if finished else "in training"
+    return f"""# {config.system}: a cross-modal embedding model
+
+- Modalities: {", ".join(config.data.modalities)}; embedding width {config.model.embedding}; {parameters:,} parameters, float32
+- Trained on `{config.data.table}`, split `{config.data.train_split}`, for {step:,} steps ({seconds / 60:.1f} minutes); {state}
+- Objective: {config.objective.contrastive} over every pair of modalities; batch {config.train.batch:,} records
+- Exact configuration: `config.yaml`; read it with `chiasm.load(RUN)`
+
+## Limits
+It knows what its training table shows and nothing else. Measure it on your own data (`chiasm evaluate RUN TABLE`) before you rely on it, for
+each group of people it will serve; similarity is no judgement of truth.
+"""

@@ -1,0 +1,199 @@
+"""From a table and a configuration to what the loop draws from: choices, tokenizer, decoded media."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chiasm.batches.maker import Choices, Maker
+from chiasm.batches.sampler import Sampler, group_weights
+from chiasm.batches.store import Decode, DirectStore, MappedStore, Store, seal, write_part
+from chiasm.config import RunConfig
+from chiasm.dataset.table import Table
+from chiasm.errors import DataError
+from chiasm.modalities.prepare import decoder
+from chiasm.modalities.text import Tokenizer
+from chiasm.train.distributed import World
+from chiasm.types import Media, Record, Text
+
+Progress = Callable[[str, int, int, dict[str, object]], None]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run learns from and, where there is one, the validation split that its curves are measured on."""
+
+    tokenizer: Tokenizer
+    modalities: tuple[str, ...]
+    train: Maker
+    rows: int
+    validation: Maker | None
+    validation_rows: int
+
+
+def prepare(
+    config: RunConfig, run: Path, world: World, tokenizer: Tokenizer | None, progress: Progress | None
+) -> TrainingData:
+    """Read the table's choices, train the tokenizer (unless a checkpoint brings it), decode the media the run can draw.
+
+    Every process calls it; each decodes its share. Raises DataError where the table has nothing to learn from.
+    """
+    table = Table(config.data.table)
+    data, model = config.data, config.model
+    splits = table.splits()
+    if data.train_split not in splits:
+        raise DataError(
+            f"{table.path}: has no split {data.train_split!r}; it has {', '.join(splits) or 'no rows'}"
+        )
+    train = _choices(table, config, data.train_split)
+    modalities = tuple(m for m in data.modalities if any(train.texts if m == "text" else train.media[m]))
+    if len(modalities) < 2:
+        raise DataError(
+            f"{table.path}: split {data.train_split!r} has {', '.join(modalities) or 'no modality'} of {', '.join(data.modalities)}; "
+            "learning one space needs at least two modalities"
+        )
+    validation = _choices(table, config, data.validation_split) if data.validation_split in splits else None
+    if tokenizer is None:
+        # Every process trains the same tokenizer from the same texts: quicker than passing it around.
+        tokenizer = Tokenizer.train((text for texts in train.texts for text in texts), model.text.vocabulary)
+    media = [m for m in modalities if m != "text"]
+    stores = {
+        m: _store(table, config, m, [c for c in (train, validation) if c], run / "cache", world, progress)
+        for m in media
+    }
+
+    def maker(choices: Choices, groups: Sequence[str | None]) -> Maker:
+        sampler = Sampler(group_weights(groups, data.group_power), config.train.seed)
+        return Maker(
+            choices,
+            stores,
+            tokenizer,
+            modalities,
+            data,
+            model,
+            sampler,
+            config.train.batch,
+            config.train.seed,
+        )
+
+    groups = table.columns(["group"]).column("group").to_pylist()
+    return TrainingData(
+        tokenizer,
+        modalities,
+        maker(train, [groups[row] for row in train.row]),
+        len(train),
+        maker(validation, [None] * len(validation)) if validation else None,
+        len(validation) if validation else 0,
+    )
+
+
+def clear_cache(run: Path) -> None:
+    """Delete the decoded media of a finished run: they are made again if it is resumed."""
+    shutil.rmtree(run / "cache", ignore_errors=True)
+
+
+def _choices(table: Table, config: RunConfig, split: str) -> Choices:
+    """The usable items of each record of a split; records that are left with fewer than one are dropped."""
+    quoted = split.replace("'", "''")
+    rows = table.rows(f"split = '{quoted}'")
+    languages = config.data.languages
+    held_out = set(config.data.held_out_makers)
+    wanted = [m for m in config.data.modalities if m != "text"]
+
+    def usable(item: Text | Media) -> bool:
+        spoken = languages is None or item.language is None or item.language in languages
+        return spoken and not (isinstance(item, Media) and item.by in held_out)
+
+    ids: list[str] = []
+    kept: list[int] = []
+    texts: list[list[str]] = []
+    media: dict[str, list[list[int]]] = {m: [] for m in wanted}
+    for start in range(0, len(rows), 256):  # media bytes pass through here once; only their descriptions stay
+        chunk = rows[start : start + 256]
+        records: list[Record] = table.records(chunk, columns=["id", "texts", *wanted])
+        for row, record in zip(chunk.tolist(), records, strict=True):
+            mine = [t.text for t in record.texts if usable(t)] if "text" in config.data.modalities else []
+            indices = {m: [i for i, item in enumerate(getattr(record, m)) if usable(item)] for m in wanted}
+            if not mine and not any(indices.values()):
+                continue
+            ids.append(record.id)
+            kept.append(row)
+            texts.append(mine)
+            for m in wanted:
+                media[m].append(indices[m])
+    # Records of the same first text are positives of each other: to call one a negative of the other would be wrong.
+    named: dict[str, int] = {}
+    identity = np.array(
+        [named.setdefault(t[0].casefold(), r) if t else r for t, r in zip(texts, kept, strict=True)], np.int64
+    )
+    return Choices(ids, kept, identity, texts, media)
+
+
+def _store(
+    table: Table,
+    config: RunConfig,
+    modality: str,
+    choices: Sequence[Choices],
+    cache: Path,
+    world: World,
+    progress: Progress | None,
+) -> Store:
+    decode, shape, size = decoder(modality, config.model)
+    wanted = {
+        row: indices
+        for c in choices
+        for row, indices in zip(c.row, c.media[modality], strict=True)
+        if indices
+    }
+    total = sum(len(indices) for indices in wanted.values())
+    if total * size > config.data.cache_mib * 2**20:
+        return DirectStore(table, modality, decode)
+    key = json.dumps(
+        [
+            str(table.path.resolve()),
+            table.metadata.get("id"),
+            modality,
+            config.model.model_dump(mode="json"),
+            sorted(wanted)[:8],
+            total,
+        ]
+    )
+    folder = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
+    if not (folder / f"{modality}.json").exists():
+        world.wait()  # nobody may find the sealed file before everybody has looked
+        _decode_all(table, modality, wanted, decode, folder, world, progress)
+        if world.leads:
+            seal(folder, modality, shape, world.size)
+    world.wait()
+    return MappedStore(folder, modality)
+
+
+def _decode_all(
+    table: Table,
+    modality: str,
+    wanted: Mapping[int, Sequence[int]],
+    decode: Decode,
+    folder: Path,
+    world: World,
+    progress: Progress | None,
+) -> None:
+    rows: NDArray[np.int64] = np.array(sorted(wanted), np.int64)[world.rank :: world.size]
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress and world.leads:
+            progress(f"decoding {modality}", done, len(rows), {})
+
+    write_part(
+        folder, table, modality, lambda row, _: wanted[row], rows, decode, world.rank, progress=advance
+    )
+    world.wait()

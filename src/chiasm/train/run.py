@@ -1,0 +1,267 @@
+"""Training, top to bottom: one loop for every run."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from chiasm.config import RunConfig, dump_config
+from chiasm.errors import Interrupted
+from chiasm.modalities.text import Tokenizer
+from chiasm.objectives.contrastive import Contrastive
+from chiasm.systems.chiasm import Chiasm, make_chiasm
+from chiasm.train import checkpoint
+from chiasm.train.card import model_card
+from chiasm.train.data import Progress, TrainingData, clear_cache, prepare
+from chiasm.train.distributed import World
+from chiasm.train.folder import open_run
+from chiasm.train.launch import under_torchrun, workers
+from chiasm.train.log import ChanceWarning, Log
+from chiasm.train.machine import choose_device, choose_dtype, quiet_allocator, set_threads
+from chiasm.train.optimizer import Optimizer
+from chiasm.train.step import StepResult, to_device, train_step
+from chiasm.train.validate import validate
+from chiasm.types import Batch
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a finished run leaves: its folder, steps done, seconds of training (over all its sessions), and the losses of this session."""
+
+    run: Path
+    steps: int
+    seconds: float
+    losses: tuple[float, ...]
+
+
+def train(
+    config: RunConfig, out: Path, *, resume: bool = False, progress: Progress | None = None
+) -> TrainResult:
+    """Train `config` into the run folder `out`; with `resume`, go on from its newest checkpoint with the configuration kept there.
+
+    `progress(stage, done, total, info)` is called as the run goes. Raises ConfigError, DataError, CheckpointError, NonFiniteError,
+    MachineError, and Interrupted after a clean save on SIGTERM or SIGINT.
+    """
+    if under_torchrun():
+        world = World.join()
+        try:
+            with open_run(out, config, resume, world) as kept:
+                return train_as(world, kept, out, progress if world.leads else None)
+        finally:
+            world.leave()
+    with open_run(out, config, resume, World()) as kept, workers(out, kept.train.processes) as world:
+        try:
+            return train_as(world, kept, out, progress)
+        finally:
+            world.leave()
+
+
+def train_as(world: World, config: RunConfig, out: Path, progress: Progress | None) -> TrainResult:
+    """Train as one process of `world`; the run folder is open and holds the configuration."""
+    # Set up: machine, data, model, and whatever a checkpoint brings.
+    quiet_allocator()
+    set_threads(config.train.threads, world.size)
+    device = choose_device(config.train.device, world.rank)
+    dtype = choose_dtype(config.train.precision, device)
+    found, problems = checkpoint.load_newest(out / "checkpoints")
+    for line in problems if world.leads else []:
+        print(f"warning: passed over a damaged checkpoint: {line}", file=sys.stderr)  # noqa: T201
+    tokenizer = Tokenizer.load(found.path / "tokenizer.json") if found else None
+    data = prepare(config, out, world, tokenizer, progress)
+    torch.manual_seed(config.train.seed)
+    model = make_chiasm(config.model, config.objective, data.modalities, data.tokenizer.size).to(device)
+    optimizer = Optimizer(model, config.optimizer)
+    step, before = 0, 0.0
+    if found:
+        model.load_state_dict(dict(found.model))
+        optimizer.load(checkpoint.load_tensors(found.path, "optimizer.safetensors", found.state))
+        step, before = found.step, float(found.state["seconds"])
+    if found and found.state.get("finished"):
+        return TrainResult(out, step, before, ())
+    objective = Contrastive(config.objective.contrastive, config.objective.tile, config.objective.weights)
+    loop = _Loop(config, out, world, device, dtype, data, model, objective, optimizer, progress)
+    return loop.run(step, before)
+
+
+class _Loop:
+    """The state of a running loop, so that its phases can be methods with names."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        out: Path,
+        world: World,
+        device: torch.device,
+        dtype: torch.dtype,
+        data: TrainingData,
+        model: Chiasm,
+        objective: Contrastive,
+        optimizer: Optimizer,
+        progress: Progress | None,
+    ) -> None:
+        self.config, self.out, self.world, self.device, self.dtype = config, out, world, device, dtype
+        self.data, self.model, self.objective, self.optimizer = data, model, objective, optimizer
+        self.progress = progress
+        self.stop_signal: int | None = None
+
+    def run(self, step: int, before: float) -> TrainResult:
+        settings = self.config.train
+        started = time.monotonic() - before
+        saved_at, saved_step = time.monotonic(), step
+        next_validation = self._done(step, before)
+        losses: list[float] = []
+        log = Log(self.out, after=step, enabled=self.world.leads, tensorboard=settings.tensorboard)
+        chance = ChanceWarning()
+        with log, _Signals(self), _Ahead(self._chunks, step) as batches:
+            while True:
+                # Rank 0's clock decides for all: how far along, whether to stop, whether to save.
+                seconds = time.monotonic() - started
+                due = time.monotonic() - saved_at > 60 * settings.checkpoint_minutes and step > saved_step
+                if settings.checkpoint_steps:
+                    due |= step > saved_step and step % settings.checkpoint_steps == 0
+                seconds, done, stop, save = self.world.agree(
+                    seconds, self._done(step, seconds), float(self.stop_signal or 0), float(due)
+                )
+                # Validate.
+                if done >= next_validation or done >= 1:
+                    if self.data.validation is not None and self.world.leads:
+                        log.validation(
+                            step, seconds, validate(self.model, self.data, self.device, self.dtype)
+                        )
+                    self.world.wait()
+                    next_validation = done + settings.validate_every
+                # Save.
+                if save or stop or done >= 1:
+                    self._save(step, seconds, finished=done >= 1)
+                    saved_at, saved_step = time.monotonic(), step
+                # Stop.
+                if done >= 1:
+                    break
+                if stop:
+                    name = signal.Signals(int(stop)).name
+                    raise Interrupted(
+                        f"{name} at step {step}: saved; go on with `chiasm train --resume --out {self.out}`"
+                    )
+                # Step.
+                rate = self.optimizer.set_progress(done)
+                result = train_step(
+                    self.model,
+                    self.objective,
+                    self.optimizer,
+                    batches.take(),
+                    self.dtype,
+                    self.world,
+                    self.config.optimizer.clip,
+                    step,
+                )
+                step += 1
+                # Log.
+                losses.append(result.loss)
+                log.step(step, time.monotonic() - started, result, rate, settings.batch)
+                if self.world.leads and (warning := chance.check(done, result)):
+                    print(f"warning: {warning}", file=sys.stderr)  # noqa: T201
+                self._report(step, time.monotonic() - started, result, log)
+        if self.world.leads:
+            clear_cache(self.out)
+        return TrainResult(self.out, step, seconds, tuple(losses))
+
+    def _done(self, step: int, seconds: float) -> float:
+        """0 … 1: by steps, by time, or whichever is further."""
+        settings = self.config.train
+        by_steps = step / settings.steps if settings.steps else 0.0
+        by_time = seconds / (60 * settings.minutes) if settings.minutes else 0.0
+        return min(max(by_steps, by_time), 1.0)
+
+    def _chunks(self, step: int) -> list[Batch]:
+        """This process's chunks of a step's batch: a function of the step alone."""
+        n, size = self.config.train.accumulate, self.world.size
+        return [
+            to_device(self.data.train.make(step, self.world.rank * n + i, size * n), self.device)
+            for i in range(n)
+        ]
+
+    def _save(self, step: int, seconds: float, finished: bool) -> None:
+        if self.world.leads:
+            state: Mapping[str, Any] = {
+                "seconds": seconds,
+                "finished": finished,
+                "modalities": list(self.data.modalities),
+                "torch": torch.__version__,
+            }
+            texts = {
+                "config.yaml": dump_config(self.config),
+                "tokenizer.json": self.data.tokenizer.to_json(),
+                "README.md": model_card(self.config, self.model, step, seconds, finished),
+            }
+            folder = self.out / "checkpoints"
+            checkpoint.save(
+                folder,
+                step,
+                self.model.state_dict(),
+                self.optimizer.state(),
+                state,
+                texts,
+                self.config.train.keep,
+            )
+        self.world.wait()
+
+    def _report(self, step: int, seconds: float, result: StepResult, log: Log) -> None:
+        if self.progress is None:
+            return
+        done = self._done(step, seconds)
+        shown: dict[str, object] = {"loss": result.loss, "step": step, "samples_per_second": log.rate}
+        self.progress("training", round(1000 * done), 1000, shown)
+
+
+class _Ahead:
+    """Prepares the next step's batch on a thread while the current one trains."""
+
+    def __init__(self, make: Callable[[int], list[Batch]], step: int) -> None:
+        self._make, self._step = make, step
+        self._pool = ThreadPoolExecutor(1)
+        self._next: Future[list[Batch]] = self._pool.submit(make, step)
+
+    def __enter__(self) -> _Ahead:
+        return self
+
+    def take(self) -> list[Batch]:
+        chunks = self._next.result()
+        self._step += 1
+        self._next = self._pool.submit(self._make, self._step)
+        return chunks
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+
+class _Signals:
+    """SIGTERM and SIGINT ask the loop to finish its step, save and stop; a second SIGINT stops at once."""
+
+    def __init__(self, loop: _Loop) -> None:
+        self._loop = loop
+        self._kept: dict[int, Any] = {}
+
+    def _handle(self, number: int, _: FrameType | None) -> None:
+        if self._loop.stop_signal and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self._loop.stop_signal = number
+
+    def __enter__(self) -> None:
+        try:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._kept[number] = signal.signal(number, self._handle)
+        except ValueError:  # not the main thread: signals are the caller's business
+            pass
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._kept.items():
+            signal.signal(number, handler)

@@ -1,0 +1,77 @@
+"""`chiasm build`: what it prints, what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cli_cases import as_json, chiasm, make_folder, ok
+
+from chiasm.dataset.table import Table
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_folder(tmp_path / "shapes")
+
+
+def test_counts_add_up(folder: Path, tmp_path: Path) -> None:
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n")
+    (folder / "broken.txt").write_text("a broken picture")
+    (folder / "text.png").write_text("this is no picture")
+    (folder / "empty.wav").write_bytes(b"")
+    (folder / "empty.txt").write_text("a sound of nothing")
+    found = as_json("build", folder, tmp_path / "t.lance")
+    assert found["given"] == found["accepted"] + found["rejected"]
+    assert found["given"] == 15
+    assert found["accepted"] == len(Table(tmp_path / "t.lance")) == sum(found["splits"].values())
+    ledger = [json.loads(line) for line in Path(found["ledger"]).read_text().splitlines()]
+    assert len(ledger) == found["rejected"] + found["dropped_parts"] >= 3
+    assert all(line["reason"] and line["message"] for line in ledger)
+
+
+def test_says_the_same_in_words(folder: Path, tmp_path: Path) -> None:
+    result = ok("build", folder, tmp_path / "t.lance")
+    assert "12 given = 12 accepted + 0 rejected" in result.stdout
+    assert str(tmp_path / "t.lance") in result.stdout.replace("\n", "")
+    assert "next: chiasm train" in result.stderr
+
+
+def test_settings_by_key_and_by_file(folder: Path, tmp_path: Path) -> None:
+    config = tmp_path / "build.yaml"
+    config.write_text("limit: 5\ntest: 0.4\n")
+    assert as_json("build", folder, tmp_path / "a.lance", "-c", config)["given"] == 5
+    assert as_json("build", folder, tmp_path / "b.lance", "-c", config, "limit=7")["given"] == 7
+
+
+def test_an_existing_table_is_kept_unless_told(folder: Path, tmp_path: Path) -> None:
+    ok("build", folder, tmp_path / "t.lance")
+    refused = chiasm("build", folder, tmp_path / "t.lance")
+    assert refused.exit_code == 3
+    assert "--overwrite" in refused.stderr
+    ok("build", folder, tmp_path / "t.lance", "--overwrite")
+
+
+@pytest.mark.parametrize(
+    ("source", "settings", "code", "message"),
+    [
+        ("shapes", ["limt=5"], 2, "did you mean 'limit'?"),
+        ("shapes", ["limit=none of it"], 2, "'limit'"),
+        ("shapes", ["limit"], 2, "write key=value"),
+        ("shapes", ["-c", "nowhere.yaml"], 2, "nowhere.yaml: no such configuration file"),
+        ("no-such-folder", [], 3, "no-such-folder"),
+        ("empty", [], 3, "empty"),
+    ],
+)
+def test_mistakes_are_one_line(
+    folder: Path, tmp_path: Path, source: str, settings: list[str], code: int, message: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    result = chiasm("build", tmp_path / source, tmp_path / "t.lance", *settings)
+    assert result.exit_code == code, result.stderr
+    assert message in result.stderr
+    assert [line for line in result.stderr.splitlines() if "error" in line.lower()][-1].startswith("error: ")
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+    assert not (tmp_path / "t.lance").exists()

@@ -1,0 +1,159 @@
+"""A build keeps what can be read, explains what cannot, and is whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from dataset_cases import ListSource, picture, record, sound
+
+from chiasm.config import BuildConfig
+from chiasm.dataset.build import build
+from chiasm.dataset.table import Table
+from chiasm.errors import DataError
+from chiasm.types import Media, Record, Rejected, Text
+
+
+def ledger(path: Path) -> list[Rejected]:
+    return [Rejected(**json.loads(line)) for line in path.read_text().splitlines()]
+
+
+def test_a_build_end_to_end(tmp_path: Path) -> None:
+    records = [record(number) for number in range(50)]
+    stages: list[str] = []
+    result = build(ListSource(records), tmp_path / "d.lance", progress=lambda stage, done, total: stages.append(stage))
+    assert (result.given, result.accepted, result.rejected, result.dropped_parts) == (50, 50, 0, 0)
+    assert result.splits == {"train": 43, "test": 5, "validation": 2}
+    assert "read" in stages
+    table = Table(tmp_path / "d.lance")
+    assert len(table) == 50
+    assert table.splits() == result.splits
+    assert table.metadata["source"] == "list"
+    assert table.metadata["attribution"] == "Pictures: nobody."
+    assert table.metadata["config"]["test"] == 0.1
+    for found, given in zip(table.records(), records, strict=True):
+        assert replace(found, group=None, split=None) == given
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d.lance", "d.rejects.jsonl"]
+
+
+def test_everything_given_is_accepted_or_explained(tmp_path: Path) -> None:
+    good = record(0)
+    items: list[Record | Rejected] = [
+        good,
+        replace(record(1), image=(Media(data=picture(1)[:-40]), Media(data=picture(2)))),
+        Record("gone", image=(Media(path="none.png"),)),
+        Record("bare"),
+        replace(record(3), id="r0"),
+        Record("cut", audio=(Media(data=sound(1)[:-10]),), texts=(Text("\x00"),)),
+        Rejected("file:7", "record", "malformed", "line 7"),
+        Record("text only", texts=(Text("  kept  "),), video=(Media(data=b"mp4"),)),
+        Record("bad\ud800id", texts=(Text("x"),)),
+    ]
+    result = build(ListSource(items, tmp_path), tmp_path / "d.lance")
+    assert (result.given, result.accepted, result.rejected, result.dropped_parts) == (9, 3, 6, 2)
+    rows = {(row.id, row.part, row.reason) for row in ledger(result.ledger)}
+    assert rows == {
+        ("r1", "image", "truncated"),
+        ("gone", "record", "missing"),
+        ("bare", "record", "no_modality"),
+        ("r0", "record", "duplicate_id"),
+        ("cut", "record", "empty"),
+        ("file:7", "record", "malformed"),
+        ("text only", "video", "unsupported"),
+        ("bad\ud800id", "record", "encoding"),
+    }
+    assert result.reasons["missing"] == 1
+    kept = {found.id: found for found in Table(result.path).records()}
+    assert len(kept["r1"].image) == 1
+    assert kept["text only"].texts == (Text("kept"),)
+
+
+def test_copies_never_straddle_a_split(tmp_path: Path) -> None:
+    records = [record(number) for number in range(40)]
+    # The same picture in another file format is the same picture.
+    copies = [
+        Record(f"copy{number}", image=(Media(data=picture(number, "BMP")),), texts=(Text(f"another {number}"),))
+        for number in range(40)
+    ]
+    result = build(ListSource([*records, *copies]), tmp_path / "d.lance", BuildConfig(test=0.3, validation=0.2))
+    assert result.leaks == ()
+    found = {item.id: item for item in Table(result.path).records(columns=["id", "group", "split"])}
+    for number in range(40):
+        assert found[f"r{number}"].split == found[f"copy{number}"].split
+        assert found[f"r{number}"].group == found[f"copy{number}"].group
+
+
+def test_media_beside_the_table(tmp_path: Path) -> None:
+    root = tmp_path / "media"
+    root.mkdir()
+    (root / "a.png").write_bytes(picture(0))
+    source = ListSource([Record("a", image=(Media(path="a.png"),))], root)
+    result = build(source, tmp_path / "out" / "d.lance", BuildConfig(embed_media=False))
+    table = Table(result.path)
+    (medium,) = table.records()[0].image
+    assert (medium.path, medium.data) == ("a.png", None)
+    assert table.read(medium) == picture(0)
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    root.rename(moved / "media")
+    (tmp_path / "out").rename(moved / "out")
+    assert Table(moved / "out" / "d.lance").read(medium) == picture(0)
+
+
+def test_limit_and_determinism(tmp_path: Path) -> None:
+    source = ListSource([record(number, group=f"g{number // 3}") for number in range(60)], rule="forms")
+    first = build(source, tmp_path / "a.lance", BuildConfig(limit=30))
+    again = build(source, tmp_path / "b.lance", BuildConfig(limit=30, workers=5))
+    assert first.given == 30
+    assert Table(first.path).records() == Table(again.path).records()
+
+
+def test_nothing_is_overwritten_by_mistake(tmp_path: Path) -> None:
+    out = tmp_path / "d.lance"
+    build(ListSource([record(1)]), out)
+    with pytest.raises(DataError, match="--overwrite"):
+        build(ListSource([record(2)]), out)
+    build(ListSource([record(2)]), out, overwrite=True)
+    assert Table(out).records(columns=["id"])[0].id == "r2"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(DataError):
+        build(ListSource([record(1)]), tmp_path / "mine", overwrite=True)
+    assert (tmp_path / "mine" / "thesis.txt").exists()
+
+
+def test_nothing_usable_is_an_error_and_the_ledger_stays(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="none of 2 inputs"):
+        build(ListSource([Record("a"), Record("b")]), tmp_path / "d.lance")
+    assert len(ledger(tmp_path / "d.rejects.jsonl")) == 2
+    assert not (tmp_path / "d.lance").exists()
+    with pytest.raises(DataError, match="no records"):
+        build(ListSource([]), tmp_path / "d.lance")
+
+
+def test_a_source_that_fails_midway_leaves_the_old_table(tmp_path: Path) -> None:
+    class Failing(ListSource):
+        def records(self) -> Iterator[Record | Rejected]:
+            yield from (record(number) for number in range(600))
+            raise DataError("line 601: the disk is gone")
+
+    out = tmp_path / "d.lance"
+    build(ListSource([record(1)]), out)
+    with pytest.raises(DataError, match="line 601"):
+        build(Failing([]), out, overwrite=True)
+    assert len(Table(out)) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d.lance", "d.rejects.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["tuxpaint", "openclipart"])
+def test_real_folders_build(name: str, shared_data, tmp_path: Path) -> None:
+    result = build(str(shared_data(name)), tmp_path / "d.lance", BuildConfig(limit=60))
+    assert result.given == result.accepted + result.rejected == 60
+    assert result.accepted >= 58
+    table = Table(result.path)
+    kept = table.records()[0]
+    assert kept.texts
+    assert kept.image[0].data
