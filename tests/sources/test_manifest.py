@@ -157,3 +157,47 @@ def test_what_is_no_manifest(tmp_path: Path) -> None:
     (tmp_path / "m.zip").write_bytes(b"PK")
     with pytest.raises(ConfigError, match="manifest"):
         open_source(str(tmp_path / "m.zip"), BuildConfig())
+
+
+def test_any_row_gives_a_record_or_a_rejection(tmp_path: Path) -> None:
+    odd: list[Any] = [
+        None,
+        True,
+        0,
+        1.5,
+        "",
+        " ",
+        "text",
+        "../x",
+        [],
+        [[]],
+        ["a", None, 3],
+        {},
+        {"bytes": 3},
+        {"a": ["b"]},
+        {"a": {}},
+    ]
+    names = [
+        "id",
+        "text",
+        "captions",
+        "keywords",
+        "texts",
+        "image",
+        "audio",
+        "speech",
+        "label",
+        "labels",
+        "split",
+        "group",
+    ]
+    rows = [{name: value} for name in names for value in odd]
+    items = read(jsonl(tmp_path / "m.jsonl", *rows, '{"label": NaN, "text": "x"}'))
+    assert len(items) == len(rows) + 1
+    assert isinstance(items[-1], Record)
+    assert items[-1].labels == ()
+    for item in items:
+        if isinstance(item, Record):
+            assert item.id
+            assert all(isinstance(text.text, str) for text in item.texts)
+            assert all(isinstance(media.path, str) for media in (*item.image, *item.audio))

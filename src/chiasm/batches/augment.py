@@ -22,12 +22,8 @@ def augment_pictures(x: Pictures, u: Uniform, strength: float, flip: bool) -> Pi
     scale = 1 + 0.2 * strength * centred[:, 0]
     grid = np.arange(S) + 0.5 - S / 2
     # Nearest neighbour along each axis: one gather for the rows, one for the columns, no interpolation.
-    ys = np.floor((grid[None] + 0.1 * S * strength * centred[:, 1, None]) / scale[:, None] + S / 2).astype(
-        np.int64
-    )
-    xs = np.floor((grid[None] + 0.1 * S * strength * centred[:, 2, None]) / scale[:, None] + S / 2).astype(
-        np.int64
-    )
+    ys = np.floor((grid[None] + 0.1 * S * strength * centred[:, 1, None]) / scale[:, None] + S / 2).astype(np.int64)
+    xs = np.floor((grid[None] + 0.1 * S * strength * centred[:, 2, None]) / scale[:, None] + S / 2).astype(np.int64)
     if flip:
         xs = np.where(u[:, 3, None] < 0.5, S - 1 - xs, xs)
     inside = ((ys >= 0) & (ys < S))[:, :, None] & ((xs >= 0) & (xs < S))[:, None, :]
@@ -46,9 +42,9 @@ def augment_sound(x: Pictures, u: Uniform, strength: float) -> Pictures:
     Silence is 0, the floor of the log-mel's range.
     """
     T, M = x.shape
-    out = np.clip(
-        x.astype(np.int16) + np.int16(round(15 * strength * (2 * u[6] - 1))) * (x > 0), 0, 255
-    ).astype(np.uint8)
+    out = np.clip(x.astype(np.int16) + np.int16(round(15 * strength * (2 * u[6] - 1))) * (x > 0), 0, 255).astype(
+        np.uint8
+    )
     for width, start in ((u[0], u[1]), (u[2], u[3])):
         size = int(width * strength * 16)
         first = int(start * (M - size))

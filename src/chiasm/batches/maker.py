@@ -26,7 +26,7 @@ class Choices:
     """What each training record has to choose from, after languages and held-out makers are filtered: parallel lists, one entry a record.
 
     row: position in the table · identity: equal for records that count as the same thing · texts, first text first ·
-    image, audio: indices of the row's usable media, first first.
+    media: indices of the row's usable media by modality, first first · weights: how often each text or medium is drawn against its neighbours.
     """
 
     ids: list[str]
@@ -34,6 +34,7 @@ class Choices:
     identity: NDArray[np.int64]
     texts: list[list[str]]
     media: Mapping[str, list[list[int]]]
+    weights: Mapping[str, list[list[float]]]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -57,6 +58,8 @@ class Maker:
         self._choices, self._stores, self._tokenizer = choices, stores, tokenizer
         self._modalities, self._data, self._model = tuple(modalities), data, model
         self._sampler, self._batch, self._seed = sampler, batch, seed
+        # Of all records, not of a batch's: every process must draw the same numbers.
+        self._most = {m: max(map(len, per_record), default=0) for m, per_record in choices.weights.items()}
 
     def make(self, step: int, part: int = 0, parts: int = 1) -> Batch:
         """Slice `part` of `parts` equal ones of step `step`'s batch."""
@@ -72,9 +75,7 @@ class Maker:
     def _assemble(self, records: NDArray[np.int64], draws: _Draws | None) -> Batch:
         items: dict[str, Items] = {}
         for modality in self._modalities:
-            made = {"text": self._texts, "image": self._images, "audio": self._sounds}[modality](
-                records, draws
-            )
+            made = {"text": self._texts, "image": self._images, "audio": self._sounds}[modality](records, draws)
             if made is not None:
                 items[modality] = made
         ids = tuple(self._choices.ids[r] for r in records)
@@ -84,12 +85,10 @@ class Maker:
         texts: list[str] = []
         owner: list[int] = []
         count = 1 if draws is None else self._data.texts_per_record
-        u = None if draws is None else draws.uniform("text", 1 + count)
+        u = None if draws is None else draws.uniform("text", self._most["text"])
         for position, record in enumerate(records):
             mine = self._choices.texts[record]
-            first = u is None or u[position, 0] < self._data.primary
-            order = range(len(mine)) if u is None else _order(len(mine), u[position, 1:], first)
-            for index in list(order)[:count]:
+            for index in self._draw("text", record, len(mine), count, None if u is None else u[position]):
                 texts.append(mine[index])
                 owner.append(position)
         if not texts:
@@ -98,15 +97,15 @@ class Maker:
         return Items(torch.from_numpy(ids), torch.from_numpy(valid), torch.tensor(owner))
 
     def _images(self, records: NDArray[np.int64], draws: _Draws | None) -> Items | None:
-        u = None if draws is None else draws.uniform("image", 1 + PICTURE_DRAWS)
-        arrays, owner = self._fetch("image", records, None if u is None else u[:, :1], 1)
+        arrays, owner = self._fetch("image", records, draws, 1)
         if not arrays:
             return None
         value, keep = np.stack(arrays), None
-        if draws is not None and u is not None:
+        if draws is not None:
             config = self._model.image
+            u = draws.uniform("picture", PICTURE_DRAWS)[owner]
             if config.augment > 0 or config.flip:
-                value = augment_pictures(value, u[owner, 1:], config.augment, config.flip)
+                value = augment_pictures(value, u, config.augment, config.flip)
             keep = keep_tokens(draws.uniform("keep", (config.size // config.patch) ** 2)[owner], config.drop)
         return Items(
             torch.from_numpy(value),
@@ -117,35 +116,36 @@ class Maker:
 
     def _sounds(self, records: NDArray[np.int64], draws: _Draws | None) -> Items | None:
         count = 1 if draws is None else self._data.audio_per_record
-        u = None if draws is None else draws.uniform("audio", count + SOUND_DRAWS)
-        arrays, owner = self._fetch("audio", records, None if u is None else u[:, :count], count)
+        arrays, owner = self._fetch("audio", records, draws, count)
         if not arrays:
             return None
-        if u is not None and self._model.audio.augment > 0:
-            arrays = [
-                augment_sound(a, u[o, count:], self._model.audio.augment)
-                for a, o in zip(arrays, owner, strict=True)
-            ]
+        if draws is not None and self._model.audio.augment > 0:
+            u = draws.uniform("sound", SOUND_DRAWS)
+            arrays = [augment_sound(a, u[o], self._model.audio.augment) for a, o in zip(arrays, owner, strict=True)]
         return pad_sounds(arrays, owner, self._model.audio.patch)
 
     def _fetch(
-        self, modality: str, records: NDArray[np.int64], u: NDArray[np.float64] | None, count: int
+        self, modality: str, records: NDArray[np.int64], draws: _Draws | None, count: int
     ) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64]]:
-        """Up to `count` media a record, drawn without replacement by `u`, the first ones where u is None; unreadable ones are left out."""
+        """Up to `count` media a record, drawn without replacement, the first ones without draws; unreadable ones are left out."""
+        indices = [self._choices.media[modality][record] for record in records]
+        u = None if draws is None else draws.uniform(modality, self._most[modality])
         keys: list[Key] = []
         owner: list[int] = []
-        for position, record in enumerate(records):
-            indices = self._choices.media[modality][record]
-            order = range(len(indices)) if u is None else _order(len(indices), u[position], False)
-            for index in list(order)[:count]:
-                keys.append((self._choices.row[record], indices[index]))
+        for position, (record, mine) in enumerate(zip(records, indices, strict=True)):
+            for index in self._draw(modality, record, len(mine), count, None if u is None else u[position]):
+                keys.append((self._choices.row[record], mine[index]))
                 owner.append(position)
-        found = [
-            (array, o)
-            for array, o in zip(self._stores[modality].get(keys), owner, strict=True)
-            if array is not None
-        ]
+        arrays = self._stores[modality].get(keys)
+        found = [(array, o) for array, o in zip(arrays, owner, strict=True) if array is not None]
         return [array for array, _ in found], np.array([o for _, o in found], np.int64)
+
+    def _draw(self, modality: str, record: int, n: int, count: int, u: NDArray[np.float64] | None) -> Sequence[int]:
+        """`count` of n items without replacement, each in proportion to its weight: the first arrivals of a race of exponentials."""
+        if u is None or n <= count:
+            return range(min(n, count))
+        arrival = -np.log1p(-u[:n]) / self._choices.weights[modality][record]
+        return np.argsort(arrival)[:count].tolist()
 
 
 def pad_sounds(arrays: Sequence[NDArray[np.uint8]], owner: NDArray[np.int64], patch: int) -> Items:
@@ -167,16 +167,5 @@ class _Draws:
         self._seed, self._step, self._batch, self._mine = seed, step, batch, mine
 
     def uniform(self, purpose: str, columns: int) -> NDArray[np.float64]:
-        key = ("text", "image", "keep", "audio").index(purpose)
+        key = ("text", "image", "audio", "picture", "sound", "keep").index(purpose)
         return np.random.default_rng((self._seed, self._step, key)).random((self._batch, columns))[self._mine]
-
-
-def _order(n: int, u: NDArray[np.float64], first: bool) -> list[int]:
-    """The first len(u) of a random order of 0 … n−1 (Fisher–Yates by the numbers u), 0 at its head where `first`."""
-    rest = list(range(n))
-    order: list[int] = [rest.pop(0)] if first and n else []
-    for value in u:
-        if not rest:
-            break
-        order.append(rest.pop(int(value * len(rest))))
-    return order

@@ -41,10 +41,7 @@ class Sampler:
         """The `count` positions of step `step` (0, 1, …): int64 [count]."""
         n = self.epoch_length
         start, stop = step * count, (step + 1) * count
-        parts = [
-            self._order(e)[max(start - e * n, 0) : stop - e * n]
-            for e in range(start // n, (stop - 1) // n + 1)
-        ]
+        parts = [self._order(e)[max(start - e * n, 0) : stop - e * n] for e in range(start // n, (stop - 1) // n + 1)]
         return np.concatenate(parts)
 
     def _order(self, epoch: int) -> NDArray[np.int64]:

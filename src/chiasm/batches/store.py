@@ -16,6 +16,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from chiasm.dataset.table import Table
 from chiasm.errors import DataError, MediaError
@@ -42,9 +43,7 @@ class DirectStore:
 
     def get(self, keys: Sequence[Key]) -> list[NDArray[np.uint8] | None]:
         records = self.table.records([row for row, _ in keys], columns=["id", self.column])
-        media = [
-            getattr(record, self.column)[index] for record, (_, index) in zip(records, keys, strict=True)
-        ]
+        media = [getattr(record, self.column)[index] for record, (_, index) in zip(records, keys, strict=True)]
         return [_decode(self.table, medium, self.decode) for medium in media]
 
 
@@ -92,7 +91,8 @@ def write_part(
     entries: list[tuple[int, int, int, int]] = []
     failed, at = 0, 0
     temporary = folder / f"{column}.{part}.bin.tmp"
-    with temporary.open("wb") as file, ThreadPoolExecutor(threads) as pool:
+    # Each sound's spectrum is a small product: BLAS threads on it would only fight ours, and those of the other processes.
+    with temporary.open("wb") as file, ThreadPoolExecutor(threads) as pool, threadpool_limits(1, "blas"):
         for begin in range(0, len(rows), 128):
             chunk = rows[begin : begin + 128]
             keys: list[Key] = []

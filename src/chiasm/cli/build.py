@@ -11,7 +11,9 @@ from chiasm.cli.output import Json, print_json, say, show
 
 
 def build(
-    source: Annotated[str, typer.Argument(help="A folder, a manifest (.jsonl, .csv, .parquet), or `emoji`.")],
+    source: Annotated[
+        str, typer.Argument(help="A folder, a manifest (.jsonl, .csv, .parquet), or `emoji`.", metavar="SOURCE")
+    ],
     out: Annotated[Path, typer.Argument(help="The table to write: a new folder, NAME.lance.", metavar="OUT.lance")],
     overrides: Annotated[
         list[str] | None,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from chiasm.cli.progress import Progress
     from chiasm.config import RunConfig
     from chiasm.train.model import LoadedModel
+    from chiasm.types import Media, Record
 
 STAGES = 6
 
@@ -27,6 +28,7 @@ def demo(
     minutes: Annotated[
         float | None, typer.Option(help="How long to train.  [default: the recipe's]", metavar="M")
     ] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N emoji: a quick look.", metavar="N")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Build and train anew, even if that was done.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     as_json: Json = False,
@@ -40,7 +42,7 @@ def demo(
     """
     story = _Story(out, device)
     config = recipe(story.table_path, minutes, device)
-    data = story.build(fresh)
+    data = story.build(fresh, limit)
     model = story.train(config, fresh)
     evaluation = story.evaluate(model, data)
     story.index(model, data)
@@ -103,7 +105,7 @@ class _Story:
     def _done(self, words: str) -> None:
         say(f"      {words} ({list(self.seconds.values())[-1]:.1f} s)")
 
-    def build(self, fresh: bool) -> Dataset:
+    def build(self, fresh: bool, limit: int | None) -> Dataset:
         from chiasm.api import Dataset
         from chiasm.config import BuildConfig
         from chiasm.dataset.build import build as build_table
@@ -113,7 +115,7 @@ class _Story:
         ) as progress:
             made = fresh or not self.table_path.exists()
             if made:
-                build_table("emoji", self.table_path, BuildConfig(), progress=progress, overwrite=True)
+                build_table("emoji", self.table_path, BuildConfig(limit=limit), progress=progress, overwrite=True)
             data = Dataset(self.table_path)
         splits = ", ".join(f"{name} {count:,}" for name, count in data.splits().items())
         self._done(f"{'' if made else 'there already: '}{self.table_path}: {len(data):,} records ({splits})")
@@ -195,23 +197,35 @@ class _Story:
         return out
 
 
+_SHOWN = ("cook", "astronaut", "singer", "firefighter", "farmer", "person running", "horse racing")
+"""Concepts that make a good example, best first, for the searches by sound and by picture."""
+
+
 def _questions(data: Dataset) -> list[dict[str, Any]]:
     """What to ask: "title", "query" (for Dataset.search); "record" and "modality" where a medium asks."""
     asked: list[dict[str, Any]] = [
         {"title": f'text "{words}" → pictures', "query": {"text": words, "to": "image"}}
         for words in ("red apple", "a sad face", "熊猫")
     ]
-    for modality, to in (("audio", "image"), ("image", "text")):
-        rows = data.rows(f"split <> 'train' AND array_length({modality}) > 0 AND array_length(image) > 0")
-        if not len(rows):
-            continue
-        record = data.records(rows[len(rows) // 2 : len(rows) // 2 + 1])[0]
-        medium = getattr(record, modality)[0]
-        name = record.texts[0].text if record.texts else record.id
-        title = (
-            f'the spoken words "{medium.text or name}" → pictures'
-            if modality == "audio"
-            else f"a picture ({name}) → names"
-        )
-        asked.append({"title": title, "query": {modality: medium, "to": to}, "record": record.id, "modality": modality})
+    held_out = _held_out(data)
+    for record, modality, to in zip(held_out, ("audio", "image"), ("image", "text"), strict=False):
+        medium: Media = getattr(record, modality)[0]
+        name = record.texts[0].text
+        title = f"a picture ({name}) → names"
+        if modality == "audio":
+            title = f'the spoken words "{medium.text or name}" → pictures'
+        query = {modality: medium, "to": to}
+        asked.append({"title": title, "query": query, "record": record.id, "modality": modality})
     return asked
+
+
+def _held_out(data: Dataset) -> list[Record]:
+    """Records that training never saw, of different concepts, the best examples first."""
+    rows = data.rows("split = 'variation'")
+    concepts: dict[str, int] = {}
+    for row, record in zip(rows.tolist(), data.records(rows, ["id", "labels"]), strict=True):
+        for label in record.labels:
+            if label.name == "concept":
+                concepts.setdefault(label.value, row)
+    chosen = [concepts[name] for name in _SHOWN if name in concepts] or list(concepts.values())
+    return [record for record in data.records(chosen) if record.texts and record.image and record.audio]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
     table: Annotated[Path, typer.Argument(help="A table made by `chiasm build`.", metavar="TABLE.lance")],
     split: Annotated[
         list[str] | None,
@@ -104,14 +104,16 @@ def retrieval_table(title: str, directions: Mapping[str, Any]) -> Grid:
 
 
 def _zero_shot_table(labelled: list[tuple[str, str, str, Mapping[str, Any]]]) -> Grid:
+    from rich.markup import escape
+
     figures = ("n", "classes", "accuracy", "95 %", "majority", "chance")
     grid = _grid("zero-shot classification", ("split", "item", "label", *figures))
     for split, modality, label, entry in labelled:
         low, high = entry["interval"]
         grid.add_row(
-            split,
+            escape(split),
             modality,
-            label,
+            escape(label),
             f"{entry['n']:,}",
             str(entry["classes"]),
             f"{entry['accuracy']:.3f}",
@@ -125,8 +127,10 @@ def _zero_shot_table(labelled: list[tuple[str, str, str, Mapping[str, Any]]]) ->
 def _grid(title: str, names: tuple[str, ...]) -> Grid:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table as Grid
+    from rich.text import Text
 
-    grid = Grid(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    # Names of splits and labels come from data: as Text they are never read as markup.
+    grid = Grid(title=Text(title, "bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for place, name in enumerate(names):
         grid.add_column(name, justify="left" if place == 0 else "right", no_wrap=True)
     return grid

@@ -19,7 +19,7 @@ class Take(StrEnum):
 
 
 def index(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
     table: Annotated[Path, typer.Argument(help="A table made by `chiasm build`.", metavar="TABLE.lance")],
     items: Annotated[
         Take, typer.Option(help="A record's vectors: its first text, picture and sound, or the mean of all.")
@@ -27,7 +27,7 @@ def index(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     as_json: Json = False,
 ) -> None:
-    """Embed every record and index it, so that `chiasm search` can ask."""
+    """Embed every record and index it, to be searched."""
     from dataclasses import asdict
 
     from chiasm.cli.progress import Progress

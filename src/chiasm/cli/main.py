@@ -1,38 +1,65 @@
-"""The `chiasm` command: one file a verb.
+"""The `chiasm` command: one file a verb, imported when the verb is called.
 
-A verb's file imports what it needs inside its function, so that help and a mistyped option answer at once.
+Listing the verbs costs no import of theirs, and a verb imports what it needs inside its function: help and a
+mistyped option answer at once.
 """
 
 from __future__ import annotations
 
+import difflib
+import importlib
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from chiasm.cli.build import build
-from chiasm.cli.demo import demo
-from chiasm.cli.evaluate import evaluate
 from chiasm.cli.guard import EXIT_CODES, guarded
-from chiasm.cli.index import index
-from chiasm.cli.search import search
-from chiasm.cli.train import train
+
+VERBS = {
+    "demo": "The whole story on the embedded data set, in minutes.",
+    "build": "Turn a source into a clean, split table.",
+    "train": "Train a model and write its run folder.",
+    "evaluate": "Measure a model on a table: retrieval and zero-shot.",
+    "index": "Embed every record and index it, to be searched.",
+    "search": "Ask a table with words, a picture or a sound.",
+}
+"""Each verb is the function of its name in the module of its name; this is the first line of its docstring."""
 
 # Plain help and plain errors: importing rich alone would cost more than all the rest of `chiasm --help`.
-app = typer.Typer(
-    name="chiasm",
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
-    add_completion=False,
-    epilog=EXIT_CODES,
-)
-app.command(epilog=EXIT_CODES)(guarded(demo))
-app.command(epilog=EXIT_CODES)(guarded(build))
-app.command(epilog=EXIT_CODES)(guarded(train))
-app.command(epilog=EXIT_CODES)(guarded(evaluate))
-app.command(epilog=EXIT_CODES)(guarded(index))
-app.command(epilog=EXIT_CODES)(guarded(search))
+_PLAIN: dict[str, Any] = {
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+    "add_completion": False,
+}
+
+
+class _Verbs(TyperGroup):
+    """The verbs, each built when it is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in VERBS:
+            return _command(cmd_name)
+        near = difflib.get_close_matches(cmd_name, VERBS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(VERBS)}"
+        return None if cmd_name.startswith("-") else ctx.fail(f"no such command {cmd_name!r}; {hint}")
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+def _command(name: str) -> Any:
+    verb = getattr(importlib.import_module(f"chiasm.cli.{name}"), name)
+    single = typer.Typer(**_PLAIN)
+    single.command(name, epilog=EXIT_CODES)(guarded(verb))
+    return typer.main.get_command(single)
+
+
+app = typer.Typer(name="chiasm", cls=_Verbs, no_args_is_help=True, epilog=EXIT_CODES, **_PLAIN)
 
 
 def _version(wanted: bool) -> None:

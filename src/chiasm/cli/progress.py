@@ -71,7 +71,7 @@ class Progress:
             self._closed.add(stage)
             left = f"{elapsed:.1f} s" if elapsed >= 0.05 else ""
         else:
-            left = f"{_time(elapsed * (total - done) / done)} left" if done and total else ""
+            left = f"{_time(elapsed * (total - done) / done)} left" if done and total and elapsed > 0.5 else ""
         sys.stderr.write("  ".join(part for part in (f"{stage} {count}", pace, left, figures) if part) + "\n")
         sys.stderr.flush()
 

@@ -81,25 +81,27 @@ def search(
 def hits_table(hits: Sequence[Hit], title: str | None = None) -> Grid:
     """Hits for the terminal: score, id, first texts, what the record carries."""
     from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
     from rich.table import Table as Grid
+    from rich.text import Text
 
-    grid = Grid(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
-    grid.add_column("", justify="right")
-    grid.add_column("score", justify="right", no_wrap=True)
-    grid.add_column("id", overflow="ellipsis", no_wrap=True, max_width=28)
-    grid.add_column("text", overflow="ellipsis", no_wrap=True, max_width=56)
-    grid.add_column("split", no_wrap=True)
-    grid.add_column("has", no_wrap=True)
+    # Data is never markup: every cell is a Text, cut to its width here so that the scores keep theirs.
+    def cell(words: str, width: int) -> Text:
+        text = Text(" ".join(words.split()))
+        text.truncate(width, overflow="ellipsis")
+        return text
+
+    heading = None if title is None else Text(title, "bold")
+    grid = Grid(title=heading, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("", "score", "id", "text", "split", "has"):
+        grid.add_column(name, justify="right" if name in ("", "score") else "left", no_wrap=True)
     for hit in hits:
-        texts = " · ".join(" ".join(text.text.split()) for text in hit.record.texts[:3])
         media = [name if hit.where(name) is None else f"{name} {hit.where(name)}" for name in hit.has]
         grid.add_row(
             str(hit.rank),
             f"{hit.score:.3f}",
-            escape(hit.id),
-            escape(texts),
-            hit.record.split or "",
-            escape(", ".join(media)),
+            cell(hit.id, 24),
+            cell(" · ".join(text.text for text in hit.record.texts[:3]), 48),
+            cell(hit.record.split or "", 12),
+            cell(", ".join(media), 60 if any(map(hit.where, hit.has)) else 22),
         )
     return grid

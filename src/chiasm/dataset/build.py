@@ -19,9 +19,10 @@ import pyarrow as pa
 
 from chiasm.config import BuildConfig
 from chiasm.dataset.clean import Checked, check_record
+from chiasm.dataset.publish import check_out, ledger_path, publish, sweep
 from chiasm.dataset.schema import FORMAT, SCHEMA, to_arrow
 from chiasm.dataset.split import Assignment, Key, assign
-from chiasm.dataset.table import META, Table
+from chiasm.dataset.table import META
 from chiasm.errors import DataError, MachineError
 from chiasm.sources import Progress, Source, open_source
 from chiasm.types import Record, Rejected
@@ -77,15 +78,15 @@ def build(
         source = open_source(source, config)
     started = time.monotonic()
     out = Path(out)
-    _check_out(out, overwrite)
+    check_out(out, overwrite)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(out)
+        sweep(out)
     except OSError as error:
         raise MachineError(f"{out.parent}: cannot be written: {error.strerror or error}") from None
     source.prepare(progress)
     part = out.with_name(f".{out.name}.part-{os.getpid()}")
-    ledger = _ledger(out)
+    ledger = ledger_path(out)
     ledger_part = ledger.with_name(f".{ledger.name}.part-{os.getpid()}")
     try:
         with ledger_part.open("w", encoding="utf8") as file:
@@ -99,7 +100,7 @@ def build(
             run.keys, rule=source.rule, validation=config.validation, test=config.test, seed=config.seed
         )
         splits = _finish(part, source, config, run, assignment, out)
-        _publish(part, out)
+        publish(part, out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
         ledger_part.unlink(missing_ok=True)
@@ -254,54 +255,6 @@ def _finish(
     except (OSError, ValueError) as error:
         raise MachineError(f"{out.parent}: the table cannot be written: {str(error).splitlines()[0]}") from None
     return splits
-
-
-def _check_out(out: Path, overwrite: bool) -> None:
-    if not out.exists() and not out.is_symlink():
-        return
-    if not overwrite:
-        raise DataError(f"{out} exists; give --overwrite to replace it, or another name")
-    Table(out)  # refuses to delete what is not a chiasm table
-
-
-def _publish(part: Path, out: Path) -> None:
-    """Give the finished table its name; an older one goes only once the new one has it."""
-    old = out.with_name(f".{out.name}.old-{os.getpid()}")
-    if out.exists():
-        out.rename(old)
-    part.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _sweep(out: Path) -> None:
-    """Remove what builds of this table left behind when they were killed; one that still runs is left
-    alone.
-    """
-    for pattern in (f".{out.name}.part-*", f".{out.name}.old-*", f".{_ledger(out).name}.part-*"):
-        for left in out.parent.glob(pattern):
-            owner = left.name.rpartition("-")[2]
-            if owner.isdigit() and not _alive(int(owner)):
-                # A kill between the two renames of _publish: the old table is the only one there is.
-                if ".old-" in left.name and not out.exists():
-                    left.rename(out)
-                elif left.is_dir():
-                    shutil.rmtree(left, ignore_errors=True)
-                else:
-                    left.unlink(missing_ok=True)
-
-
-def _ledger(out: Path) -> Path:
-    return out.with_name(f"{out.name.removesuffix('.lance')}.rejects.jsonl")
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _nothing(source: Source, run: _Run, ledger: Path) -> str:

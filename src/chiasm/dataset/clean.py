@@ -44,13 +44,10 @@ def check_record(
     if not _encodable(record):
         message = "a lone surrogate in its id, labels, paths or other fields: not text that can be stored"
         return Checked(None, (Rejected(record.id, "record", "encoding", message),), Key(record.id))
-    dropped: list[Rejected] = []
-    contents: list[str] = []
-    texts = _texts(record, dropped)
-    kept = {
-        name: _media(record, name, getattr(record, name), reader, root, name in vouched, embed, dropped, contents)
-        for name, reader in _READERS.items()
-    }
+    reading = _Reading(record, root, vouched, embed)
+    texts = reading.texts()
+    kept = {modality: reading.media(modality) for modality in _READERS}
+    dropped, contents = reading.dropped, reading.contents
     if len(texts) == 1:  # of several, one may be shared without the records being copies
         contents.append("text:" + _digest(texts[0].text.casefold().encode()))
     key = Key(record.id, record.group, record.split, tuple(contents))
@@ -60,6 +57,44 @@ def check_record(
         return Checked(None, (Rejected(record.id, "record", reason, message),), key)
     clean = replace(record, texts=texts, image=kept["image"], audio=kept["audio"], video=kept["video"])
     return Checked(clean, tuple(dropped), key)
+
+
+class _Reading:
+    """The parts of one record as they are read: what was dropped, and digests of what was kept."""
+
+    def __init__(self, record: Record, root: Path | None, vouched: frozenset[str], embed: bool) -> None:
+        self.dropped: list[Rejected] = []
+        self.contents: list[str] = []
+        self._record, self._root, self._vouched, self._embed = record, root, vouched, embed
+
+    def texts(self) -> tuple[Text, ...]:
+        kept: list[Text] = []
+        for text in self._record.texts:
+            try:
+                kept.append(replace(text, text=clean_text(text.text)))
+            except MediaError as error:
+                self._drop("text", error.reason, str(error))
+        return tuple(kept)
+
+    def media(self, modality: str) -> tuple[Media, ...]:
+        kept: list[Media] = []
+        for medium in getattr(self._record, modality):
+            try:
+                data = read_bytes(medium, self._root)
+                if modality not in self._vouched:
+                    pixels = _READERS[modality](data)
+                    self.contents += (
+                        ["bytes:" + _digest(data)] if pixels is None else ["bytes:" + _digest(data), pixels]
+                    )
+            except MediaError as error:
+                name = f"{medium.path}: " if medium.path and medium.path not in str(error) else ""
+                self._drop(modality, error.reason, f"{name}{error}")
+            else:
+                kept.append(replace(medium, data=data, path=None) if self._embed else medium)
+        return tuple(kept)
+
+    def _drop(self, part: str, reason: str, message: str) -> None:
+        self.dropped.append(Rejected(self._record.id, part, reason, message))
 
 
 def _encodable(record: Record) -> bool:
@@ -77,44 +112,6 @@ def _encodable(record: Record) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _texts(record: Record, dropped: list[Rejected]) -> tuple[Text, ...]:
-    kept: list[Text] = []
-    for text in record.texts:
-        try:
-            kept.append(replace(text, text=clean_text(text.text)))
-        except MediaError as error:
-            dropped.append(Rejected(record.id, "text", error.reason, str(error)))
-    return tuple(kept)
-
-
-def _media(
-    record: Record,
-    modality: str,
-    media: tuple[Media, ...],
-    reader: Callable[[bytes], str | None],
-    root: Path | None,
-    vouched: bool,
-    embed: bool,
-    dropped: list[Rejected],
-    contents: list[str],
-) -> tuple[Media, ...]:
-    kept: list[Media] = []
-    for medium in media:
-        try:
-            data = read_bytes(medium, root)
-            if not vouched:
-                pixels = reader(data)
-                contents.append("bytes:" + _digest(data))
-                if pixels is not None:
-                    contents.append(pixels)
-        except MediaError as error:
-            name = f"{medium.path}: " if medium.path and medium.path not in str(error) else ""
-            dropped.append(Rejected(record.id, modality, error.reason, f"{name}{error}"))
-            continue
-        kept.append(replace(medium, data=data, path=None) if embed else medium)
-    return tuple(kept)
 
 
 def _read_image(data: bytes) -> str:

@@ -196,7 +196,10 @@ def _by_forms(
     forms = {group: _forms(found, units, seed) for group, found in seen.items()}
     forms = {group: found for group, found in forms.items() if len(found) >= 2}
     taken: dict[str, int] = dict.fromkeys(forms, 0)
-    for split, count in ((VARIATION, rows), (VALIDATION, round(validation * len(free)))):
+    # A form may be several rows that look the same: shares are of rows, quotas of forms.
+    per_row = sum(map(len, forms.values())) / max(1, sum(len(seen[group]) for group in forms))
+    for split, share in ((VARIATION, test), (VALIDATION, validation)):
+        count = round(share * len(free) * per_row)
         for group, number in _quotas(forms, taken, count, seed, split).items():
             for form in forms[group][taken[group] : taken[group] + number]:
                 chosen.update(dict.fromkeys(form, split))

@@ -20,12 +20,11 @@ Place = Callable[[float, float], tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line. points: (x, y), ascending in x; style: number of the colour, 0 … 7; strong: drawn thicker."""
+    """One line. points: (x, y), ascending in x; style: number of the colour, 0 … 7."""
 
     name: str
     points: Sequence[tuple[float, float]]
     style: int
-    strong: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ def line_chart(
 
     floor: the smallest y shown, where the axis should start there whatever the values are.
     """
-    series = [Series(s.name, thin(s.points), s.style, s.strong) for s in series if len(s.points) >= 2]
+    series = [Series(s.name, thin(s.points), s.style) for s in series if len(s.points) >= 2]
     if not series:
         return Markup("")
     xs = [x for s in series for x, _ in s.points]
@@ -76,9 +75,7 @@ def line_chart(
     for one in series:
         path = "M" + "L".join("{:.1f} {:.1f}".format(*at(x, y)) for x, y in one.points)
         parts.append(
-            Markup('<path class="line s{}{}" d="{}"><title>{}</title></path>').format(
-                one.style % 8, " strong" if one.strong else "", path, one.name
-            )
+            Markup('<path class="line s{}" d="{}"><title>{}</title></path>').format(one.style % 8, path, one.name)
         )
     return _figure(title, _describe(series, rules, x_label), parts, series)
 

@@ -56,23 +56,14 @@ def curves(log: Sequence[Line], batch: int | None) -> list[Markup]:
 
 def _losses(steps: Sequence[Line], batch: int | None) -> Markup:
     names = sorted({name for line in steps for name in line.get("losses") or {}})
-    series = [Series("total", _points(steps, "loss"), 0, strong=True)]
-    if len(names) > 1:
-        series += [
-            Series(
-                name,
-                [
-                    (_minutes(line), line["losses"][name])
-                    for line in steps
-                    if _real((line.get("losses") or {}).get(name))
-                ],
-                i + 1,
-            )
-            for i, name in enumerate(names)
-        ]
+    # The total is a weighted sum over the pairs and has no chance level of its own: the pairs are drawn.
+    series = [
+        Series(name, [(_minutes(line), line["losses"][name]) for line in steps if _has(line, name)], i + 1)
+        for i, name in enumerate(names)
+    ] or [Series("loss", _points(steps, "loss"), 1)]
     level = _chance(steps, batch)
     rules = [Rule(f"chance: ln {math.exp(level):.0f} = {level:.2f}", level)] if level else []
-    return line_chart(series, title="Training loss", x_label="minutes", rules=rules, floor=0)
+    return line_chart(series, title="Training loss of each pair", x_label="minutes", rules=rules, floor=0)
 
 
 def _chance(steps: Sequence[Line], batch: int | None) -> float:
@@ -109,6 +100,10 @@ def _points(lines: Sequence[Line], key: str) -> list[tuple[float, float]]:
 
 def _minutes(line: Line) -> float:
     return float(line["seconds"]) / 60
+
+
+def _has(line: Line, pair: str) -> bool:
+    return _real((line.get("losses") or {}).get(pair))
 
 
 def _real(value: object) -> TypeGuard[float]:

@@ -89,7 +89,10 @@ def verdict(found: list[Finding]) -> str:
     if not found:
         return "Nothing could be measured: no two records of a test split share two modalities."
     above = sum(one.entry["interval"]["r1"][0] > one.entry["chance"]["r1"] for one in found)
-    said = f"The model finds the right item first more often than guessing in {above} of {len(found)} directions"
+    plain = "Nothing was learned that shows. " if not above else ""
+    if judged and all(one.verdict == "better" for one in judged):
+        plain = "The model learned what the linear baseline could not. "
+    said = f"{plain}The model finds the right item first more often than guessing in {above} of {len(found)} directions"
     if not judged:
         return said + "; no linear baseline was fitted."
     better = sum(one.verdict == "better" for one in judged)

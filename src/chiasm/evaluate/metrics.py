@@ -198,16 +198,15 @@ def intervals(
     """Percentile bootstrap intervals of the mean of each named value [Q] (Efron & Tibshirani 1993, chapter
     13).
 
-    Whole groups are resampled, group: int64 [Q]: the forms of one concept are found or missed together, and
-    resampling single queries would make the interval too narrow. One group alone gives the values' whole
-    range.
+    The values are rates, 0 … 1. Whole groups are resampled, group: int64 [Q]: the forms of one concept are
+    found or missed together, and resampling single queries would make the interval too narrow. Resampling
+    cannot vary what is always 0 or always 1, so there the exact binomial bound over the groups stands in
+    (Clopper & Pearson 1934); one group alone gives the values' whole range.
     """
     if not len(group):
         return dict.fromkeys(values, (0.0, 0.0))
     _, member = np.unique(group, return_inverse=True)
     groups = int(member.max()) + 1
-    if groups == 1:  # one group tells nothing of others
-        return {name: (float(value.min()), float(value.max())) for name, value in values.items()}
     size = np.bincount(member, minlength=groups).astype(np.float64)
     sums = np.stack([np.bincount(member, weights=value, minlength=groups) for value in values.values()] + [size], 1)
     rng = np.random.default_rng(seed)
@@ -221,7 +220,16 @@ def intervals(
         means.append(total[:, :-1] / total[:, -1:])
     tail = 100 * (1 - level) / 2
     bounds = np.percentile(np.concatenate(means), [tail, 100 - tail], axis=0)
-    return {name: (float(bounds[0, i]), float(bounds[1, i])) for i, name in enumerate(values)}
+    found = {name: (float(bounds[0, i]), float(bounds[1, i])) for i, name in enumerate(values)}
+    unseen = 1 - (tail / 100) ** (1 / groups)  # how often what never happened in so many groups may happen
+    for name, value in values.items():
+        if groups == 1 and value.min() < value.max():
+            found[name] = (float(value.min()), float(value.max()))
+        elif value.max() <= 0.0:
+            found[name] = (0.0, unseen)
+        elif value.min() >= 1.0:
+            found[name] = (1.0 - unseen, 1.0)
+    return found
 
 
 def _harmonic(n: int) -> Float:

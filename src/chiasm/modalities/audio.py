@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from functools import cache
+from typing import Literal
 
 import numpy as np
 import soundfile
@@ -47,12 +48,14 @@ def read_audio(data: bytes, seconds: float | None = None) -> NDArray[np.float32]
     if not data:
         raise MediaError("empty", "the sound has 0 bytes")
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
+        with soundfile.SoundFile(_Bytes(data)) as file:
             _check_header(file, seconds)
             pieces, frames, whole = _decode(file, seconds)
             if not frames:
                 raise MediaError("empty", "the sound has a header and no samples")
-            if whole and (frames < file.frames < _UNKNOWN or _cut_short(data)):
+            missing = file.frames - frames if file.frames < _UNKNOWN else 0
+            # A tenth of a second is what MP3 encoders' padding leaves uncertain.
+            if whole and (missing > file.samplerate / 10 or _cut_short(data)):
                 raise MediaError("truncated", f"the sound ends early, after {frames / file.samplerate:.2f} s")
     except soundfile.LibsndfileError as error:
         reason = "format" if error.code == 1 else "corrupt"
@@ -65,6 +68,17 @@ def read_audio(data: bytes, seconds: float | None = None) -> NDArray[np.float32]
     if not len(samples):
         raise MediaError("empty", "the sound is shorter than one sample at 16 kHz")
     return np.clip(samples, -1.0, 1.0)
+
+
+class _Bytes(io.BytesIO):
+    """A broken header makes libsndfile seek to places that are none. It learns so from the unmoved
+    position; an exception would be lost in its callback, and printed."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        try:
+            return super().seek(offset, whence)
+        except (ValueError, OverflowError):
+            return self.tell()
 
 
 def _check_header(file: soundfile.SoundFile, seconds: float | None) -> None:
@@ -110,16 +124,28 @@ def _cut_short(data: bytes) -> bool:
     """Whether the container says that more bytes should follow; libsndfile plays such files without a
     word.
     """
-    if data[:4] in (b"RIFF", b"RIFX"):
-        size = int.from_bytes(data[4:8], "little" if data[:4] == b"RIFF" else "big")
-        return 0 < size < 0xFFFF_FFF0 and size + 8 > len(data) + 1  # a final pad byte is often left out
+    if data[:4] == b"RIFF":
+        return _chunk_cut(data, b"data", "little")
     if data[:4] == b"FORM":  # AIFF
-        return int.from_bytes(data[4:8], "big") + 8 > len(data) + 1
+        return _chunk_cut(data, b"SSND", "big")
     if data[:4] == b"OggS":
         last = data.rfind(b"OggS")
         segments = data[last + 26] if last + 26 < len(data) else 255
         table = data[last + 27 : last + 27 + segments]
         return len(table) < segments or last + 27 + segments + sum(table) > len(data)
+    return False
+
+
+def _chunk_cut(data: bytes, name: bytes, order: Literal["little", "big"]) -> bool:
+    """Whether the chunk that holds the samples is longer than the file. A stream's unknown size (0, or all
+    ones) is not.
+    """
+    start = 12
+    while start + 8 <= len(data):
+        size = int.from_bytes(data[start + 4 : start + 8], order)
+        if data[start : start + 4] == name:
+            return size < 0xFFFF_FF00 and start + 8 + size > len(data)
+        start += 8 + size + size % 2
     return False
 
 

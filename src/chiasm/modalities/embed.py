@@ -88,13 +88,15 @@ class ImageEmbedder(nn.Module):
         self.embed = PatchEmbedder("image", patch * patch * 3, (size // patch) ** 2, width)
 
     def forward(self, items: Items, dtype: torch.dtype) -> Tokens:
-        I, S, p = items.value.shape[0], self.size, self.patch
-        patches = (
-            items.value.view(I, S // p, p, S // p, p, 3)
-            .permute(0, 1, 3, 2, 4, 5)
-            .reshape(I, (S // p) ** 2, p * p * 3)
-        )
-        return self.embed(patches, items.valid.expand(I, patches.shape[1]), items.keep, dtype)
+        patches = self._patches(items)
+        return self.embed(patches, items.valid.expand(patches.shape[:2]), items.keep, dtype)
+
+    def calibrate(self, items: Items) -> None:
+        self.embed.calibrate(self._patches(items).flatten(0, 1))
+
+    def _patches(self, items: Items) -> Tensor:
+        I, n, p = items.value.shape[0], self.size // self.patch, self.patch
+        return items.value.view(I, n, p, n, p, 3).permute(0, 1, 3, 2, 4, 5).reshape(I, n * n, p * p * 3)
 
 
 class AudioEmbedder(nn.Module):
@@ -106,7 +108,13 @@ class AudioEmbedder(nn.Module):
         self.embed = PatchEmbedder("audio", patch * bands, length, width)
 
     def forward(self, items: Items, dtype: torch.dtype) -> Tokens:
+        return self.embed(*self._patches(items), items.keep, dtype)
+
+    def calibrate(self, items: Items) -> None:
+        patches, valid = self._patches(items)
+        self.embed.calibrate(patches[valid])
+
+    def _patches(self, items: Items) -> tuple[Tensor, Tensor]:
         I, T, M = items.value.shape
         patches = items.value.reshape(I, T // self.patch, self.patch * M)
-        valid = items.valid.view(I, T // self.patch, self.patch).any(-1)
-        return self.embed(patches, valid, items.keep, dtype)
+        return patches, items.valid.view(I, T // self.patch, self.patch).any(-1)

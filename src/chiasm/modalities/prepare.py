@@ -23,9 +23,7 @@ def prepare_audio(data: bytes, model: ModelConfig) -> NDArray[np.uint8]:
     return log_mel(read_audio(data, seconds=model.audio.seconds))[:frames]
 
 
-def decoder(
-    modality: str, model: ModelConfig
-) -> tuple[Callable[[bytes], NDArray[np.uint8]], tuple[int, ...], int]:
+def decoder(modality: str, model: ModelConfig) -> tuple[Callable[[bytes], NDArray[np.uint8]], tuple[int, ...], int]:
     """How `modality` is prepared, the shape of its arrays behind the first axis, and the most bytes one takes."""
     if modality == "image":
         S = model.image.size

@@ -98,9 +98,7 @@ def index(
     vectors = {name: np.concatenate(parts) for name, parts in chunks.items()}
     held = {name: ~np.isnan(matrix[:, 0]) for name, matrix in vectors.items()}
     if not any(mask.any() for mask in held.values()):
-        raise ModelError(
-            f"{table.path}: no record has any of the model's modalities ({', '.join(modalities)})"
-        )
+        raise ModelError(f"{table.path}: no record has any of the model's modalities ({', '.join(modalities)})")
     info = IndexInfo(
         model=model.identity,
         run=str(Path(run).resolve()) if run is not None else None,
@@ -108,9 +106,7 @@ def index(
         dimension=model.dimension,
         rows=len(table),
         vectors={name: int(mask.sum()) for name, mask in held.items()},
-        unreadable={
-            name: count for name in modalities if (count := sum(entry.part == name for entry in rejected))
-        },
+        unreadable={name: count for name in modalities if (count := sum(entry.part == name for entry in rejected))},
         approximate=len(table) >= approximate_rows,
         rejected=tuple(rejected),
     )
@@ -125,9 +121,7 @@ def index_info(table: Table) -> IndexInfo:
     if kept is None:
         raise DataError(f"{table.path} is not indexed: run `chiasm index RUN {table.path}` first")
     try:
-        info = IndexInfo(
-            **{part.name: kept[part.name] for part in fields(IndexInfo) if part.name != "rejected"}
-        )
+        info = IndexInfo(**{part.name: kept[part.name] for part in fields(IndexInfo) if part.name != "rejected"})
     except KeyError:
         raise DataError(f"{table.path}: its index is of another version{again}") from None
     if info.rows != len(table):
@@ -150,9 +144,7 @@ def _write(
     table.add_columns(pa.table({SEARCH_TEXT: pa.array(texts, pa.string())}))
     for done, (name, matrix) in enumerate(vectors.items(), 1):
         mask = held[name]
-        table.set_vectors(
-            column_of(name), [key for key, has in zip(ids, mask, strict=True) if has], matrix[mask]
-        )
+        table.set_vectors(column_of(name), [key for key, has in zip(ids, mask, strict=True) if has], matrix[mask])
         if info.approximate and mask.sum() >= _PQ_ROWS:
             _approximate_index(table, column_of(name), info.dimension, int(mask.sum()))
         if progress:
@@ -181,16 +173,12 @@ def _record_vectors(
         found: tuple[Text | Media, ...] = record.texts if modality == "text" else getattr(record, modality)
         for item in found[:1] if first else found:
             try:
-                items.append(
-                    replace(item, data=table.read(item), path=None) if isinstance(item, Media) else item
-                )
+                items.append(replace(item, data=table.read(item), path=None) if isinstance(item, Media) else item)
                 owners.append(owner)
             except MediaError as error:
                 rejected.append(Rejected(record.id, modality, error.reason, str(error)))
     embedded, refused = embed_readable(model, modality, items)
-    rejected.extend(
-        Rejected(records[owners[i]].id, modality, error.reason, str(error)) for i, error in refused
-    )
+    rejected.extend(Rejected(records[owners[i]].id, modality, error.reason, str(error)) for i, error in refused)
     sums = np.zeros((len(records), model.dimension), dtype=np.float32)
     np.add.at(sums, np.array(owners, dtype=np.int64), np.nan_to_num(embedded))
     length = np.linalg.norm(sums, axis=1, keepdims=True)

@@ -66,16 +66,12 @@ class Hit:
             "rank": self.rank,
             "id": record.id,
             "score": round(self.score, 6),
-            "texts": [
-                {"text": text.text, "language": text.language, "kind": text.kind} for text in record.texts
-            ],
+            "texts": [{"text": text.text, "language": text.language, "kind": text.kind} for text in record.texts],
             "labels": {label.name: label.value for label in record.labels},
             "split": record.split,
             "group": record.group,
             "has": list(self.has),
-            "media": {
-                name: [_medium(item) for item in getattr(record, name)] for name in self.has if name != "text"
-            },
+            "media": {name: [_medium(item) for item in getattr(record, name)] for name in self.has if name != "text"},
         }
 
 

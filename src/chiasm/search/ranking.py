@@ -110,9 +110,7 @@ def _approximate(
     return positions, 1 - found["_distance"].to_numpy().astype(np.float32)
 
 
-def _by_words(
-    table: Table, text: str, targets: Sequence[str], where: str | None, count: int
-) -> NDArray[np.int64]:
+def _by_words(table: Table, text: str, targets: Sequence[str], where: str | None, count: int) -> NDArray[np.int64]:
     """Positions of the rows that hold words of `text`, by BM25, among rows that have a vector to search."""
     from lance.query import MatchQuery
 

@@ -50,9 +50,9 @@ def load_blobs(path: Path, names: Sequence[str]) -> Blobs | None:
         with pa.memory_map(str(path)) as file:
             table = pa.ipc.open_file(file).read_all()
         stored = table.column("name").to_pylist()
-        column = table.column("data").combine_chunks()
+        column = table.column("data").chunk(0)  # written as one; combine_chunks would copy it out of the mapping
         digest = (table.schema.metadata or {}).get(b"digest")
-    except (OSError, ValueError, KeyError, pa.ArrowException):
+    except (OSError, ValueError, KeyError, IndexError, pa.ArrowException):
         return None
     if stored != list(names) or digest != _digest(column.buffers()[2]):
         return None

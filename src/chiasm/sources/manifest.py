@@ -15,6 +15,7 @@ ones of their modality.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -28,9 +29,9 @@ from chiasm.types import Label, Media, Record, Rejected, Text
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 
 TEXT_KINDS = {
-    "text": "caption",
     "caption": "caption",
     "captions": "caption",
+    "text": "caption",
     "title": "title",
     "name": "name",
     "transcript": "transcript",
@@ -122,7 +123,8 @@ class ManifestSource:
 
     def _plain_texts(self, row: dict[str, Any], language: str | None) -> Iterator[Text]:
         several = row.get("texts")
-        named = {value: code for code, value in several.items()} if isinstance(several, dict) else {}
+        several = several if isinstance(several, dict) else {}
+        named = {value: str(code) for code, value in several.items() if isinstance(value, str)}
         for column, kind in self._texts.items():
             value = row.get(column)
             parts: list[Any] = value if isinstance(value, list) else [value]
@@ -212,6 +214,8 @@ def _labels(row: dict[str, Any]) -> Iterator[Label]:
 def _plain(value: Any) -> str | None:
     """A cell as text; None where it is empty, or holds no single value."""
     if isinstance(value, bool) or value is None or isinstance(value, (dict, list, bytes)):
+        return None
+    if isinstance(value, float) and not math.isfinite(value):  # how data frames spell "nothing"
         return None
     text = value if isinstance(value, str) else str(value)
     return text if text.strip() else None

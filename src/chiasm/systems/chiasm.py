@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from chiasm.config import ModelConfig, ObjectiveConfig
 from chiasm.heads.project import Projection
+from chiasm.modalities.embed import AudioEmbedder, ImageEmbedder
 from chiasm.modalities.modality import MODALITY_TABLE
 from chiasm.nn.transformer import Transformer, make_transformer
 from chiasm.types import Items, Output
@@ -64,14 +65,19 @@ class Chiasm(nn.Module):
     def forward(self, items: Mapping[str, Items], dtype: torch.dtype = torch.float32) -> Output:
         return self.output({m: self.embed(m, part, dtype) for m, part in items.items() if len(part.owner)})
 
+    def calibrate(self, items: Mapping[str, Items]) -> None:
+        """Standardise the inputs by these samples: once, before the first step; what was seen is kept with the weights."""
+        for modality, part in items.items():
+            embedder = self.embedders[modality]
+            if isinstance(embedder, (ImageEmbedder, AudioEmbedder)):
+                embedder.calibrate(part)
+
     def output(self, embedding: Mapping[str, Tensor]) -> Output:
         """Embeddings, from here or gathered from other processes, with the temperature that the objective needs."""
         return Output(embedding, self.log_scale.exp().clamp(max=MAX_SCALE), self.bias)
 
 
-def make_chiasm(
-    model: ModelConfig, objective: ObjectiveConfig, modalities: tuple[str, ...], vocabulary: int
-) -> Chiasm:
+def make_chiasm(model: ModelConfig, objective: ObjectiveConfig, modalities: tuple[str, ...], vocabulary: int) -> Chiasm:
     """The configured model with fresh weights, drawn from torch's global generator."""
 
     layers = {m: MODALITY_TABLE[m].layers(model) for m in modalities}

@@ -65,9 +65,7 @@ def save(
     try:
         temporary.mkdir()
         parts = {"model.safetensors": _plain(model), "optimizer.safetensors": _plain(optimizer)}
-        checksums = {
-            name: {key: _checksum(value) for key, value in tensors.items()} for name, tensors in parts.items()
-        }
+        checksums = {name: {key: _checksum(value) for key, value in tensors.items()} for name, tensors in parts.items()}
         for name, tensors in parts.items():
             safetensors.torch.save_file(tensors, temporary / name)
         for name, text in texts.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,9 +50,7 @@ def prepare(
     data, model = config.data, config.model
     splits = table.splits()
     if data.train_split not in splits:
-        raise DataError(
-            f"{table.path}: has no split {data.train_split!r}; it has {', '.join(splits) or 'no rows'}"
-        )
+        raise DataError(f"{table.path}: has no split {data.train_split!r}; it has {', '.join(splits) or 'no rows'}")
     train = _choices(table, config, data.train_split)
     modalities = tuple(m for m in data.modalities if any(train.texts if m == "text" else train.media[m]))
     if len(modalities) < 2:
@@ -103,37 +102,42 @@ def _choices(table: Table, config: RunConfig, split: str) -> Choices:
     """The usable items of each record of a split; records that are left with fewer than one are dropped."""
     quoted = split.replace("'", "''")
     rows = table.rows(f"split = '{quoted}'")
-    languages = config.data.languages
     held_out = set(config.data.held_out_makers)
     wanted = [m for m in config.data.modalities if m != "text"]
 
-    def usable(item: Text | Media) -> bool:
-        spoken = languages is None or item.language is None or item.language in languages
-        return spoken and not (isinstance(item, Media) and item.by in held_out)
+    def weight(item: Text | Media) -> float:
+        """How often the item is drawn; 0 for one that is not used."""
+        if isinstance(item, Media) and item.by in held_out:
+            return 0.0
+        languages = config.data.languages
+        return 1.0 if languages is None or item.language is None else languages.get(item.language, 0.0)
 
     ids: list[str] = []
     kept: list[int] = []
     texts: list[list[str]] = []
     media: dict[str, list[list[int]]] = {m: [] for m in wanted}
+    weights: dict[str, list[list[float]]] = {m: [] for m in ("text", *wanted)}
     for start in range(0, len(rows), 256):  # media bytes pass through here once; only their descriptions stay
         chunk = rows[start : start + 256]
         records: list[Record] = table.records(chunk, columns=["id", "texts", *wanted])
         for row, record in zip(chunk.tolist(), records, strict=True):
-            mine = [t.text for t in record.texts if usable(t)] if "text" in config.data.modalities else []
-            indices = {m: [i for i, item in enumerate(getattr(record, m)) if usable(item)] for m in wanted}
+            mine = [t for t in record.texts if weight(t)] if "text" in config.data.modalities else []
+            indices = {m: [i for i, item in enumerate(getattr(record, m)) if weight(item)] for m in wanted}
             if not mine and not any(indices.values()):
                 continue
             ids.append(record.id)
             kept.append(row)
-            texts.append(mine)
+            texts.append([t.text for t in mine])
+            weights["text"].append([weight(t) for t in mine])
             for m in wanted:
                 media[m].append(indices[m])
+                weights[m].append([weight(getattr(record, m)[i]) for i in indices[m]])
     # Records of the same first text are positives of each other: to call one a negative of the other would be wrong.
     named: dict[str, int] = {}
     identity = np.array(
         [named.setdefault(t[0].casefold(), r) if t else r for t, r in zip(texts, kept, strict=True)], np.int64
     )
-    return Choices(ids, kept, identity, texts, media)
+    return Choices(ids, kept, identity, texts, media, weights)
 
 
 def _store(
@@ -146,12 +150,7 @@ def _store(
     progress: Progress | None,
 ) -> Store:
     decode, shape, size = decoder(modality, config.model)
-    wanted = {
-        row: indices
-        for c in choices
-        for row, indices in zip(c.row, c.media[modality], strict=True)
-        if indices
-    }
+    wanted = {row: indices for c in choices for row, indices in zip(c.row, c.media[modality], strict=True) if indices}
     total = sum(len(indices) for indices in wanted.values())
     if total * size > config.data.cache_mib * 2**20:
         return DirectStore(table, modality, decode)
@@ -194,6 +193,14 @@ def _decode_all(
             progress(f"decoding {modality}", done, len(rows), {})
 
     write_part(
-        folder, table, modality, lambda row, _: wanted[row], rows, decode, world.rank, progress=advance
+        folder,
+        table,
+        modality,
+        lambda row, _: wanted[row],
+        rows,
+        decode,
+        world.rank,
+        threads=max((os.cpu_count() or 1) // world.size, 1),
+        progress=advance,
     )
     world.wait()

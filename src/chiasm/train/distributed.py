@@ -57,9 +57,7 @@ class World:
         parts = [torch.empty_like(padded) for _ in range(self.size)]
         dist.all_gather(parts, padded)
         start = sum(lengths[: self.rank])
-        return torch.cat([part[:n] for part, n in zip(parts, lengths, strict=True)]), slice(
-            start, start + len(x)
-        )
+        return torch.cat([part[:n] for part, n in zip(parts, lengths, strict=True)]), slice(start, start + len(x))
 
     def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Replace every gradient by its sum over all processes, in one transfer. A parameter unused here counts as zero."""

@@ -78,11 +78,7 @@ class ChanceWarning:
     def check(self, done: float, result: StepResult) -> str | None:
         for pair, loss in result.losses.items():
             self._recent.setdefault(pair, deque(maxlen=20)).append(loss / max(result.chance[pair], 1e-9))
-        stuck = [
-            pair
-            for pair, recent in self._recent.items()
-            if len(recent) == 20 and 0.97 < sum(recent) / 20 < 1.2
-        ]
+        stuck = [pair for pair, recent in self._recent.items() if len(recent) == 20 and 0.97 < sum(recent) / 20 < 1.2]
         if self._said or done < 0.2 or not stuck:
             return None
         self._said = True
@@ -111,9 +107,7 @@ def _cut(path: Path, after: int) -> None:
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
     pairs: list[tuple[str, float]] = []
     for key, value in values.items():
-        pairs += (
-            _flat(value, f"{prefix}{key}/") if isinstance(value, Mapping) else [(prefix + key, float(value))]
-        )
+        pairs += _flat(value, f"{prefix}{key}/") if isinstance(value, Mapping) else [(prefix + key, float(value))]
     return pairs
 
 
@@ -121,7 +115,5 @@ def _board(run: Path) -> Any:
     try:
         from torch.utils.tensorboard.writer import SummaryWriter
     except ImportError:
-        raise MachineError(
-            "train.tensorboard=true needs TensorBoard: pip install 'chiasm[tensorboard]'"
-        ) from None
+        raise MachineError("train.tensorboard=true needs TensorBoard: pip install 'chiasm[tensorboard]'") from None
     return SummaryWriter(str(run / "tensorboard"))

@@ -72,9 +72,7 @@ class LoadedModel:
         Raises ConfigError unless exactly one of text, image and audio is given, MediaError for what cannot be read.
         """
         given = {
-            name: value
-            for name, value in (("text", text), ("image", image), ("audio", audio))
-            if value is not None
+            name: value for name, value in (("text", text), ("image", image), ("audio", audio)) if value is not None
         }
         if len(given) != 1:
             raise ConfigError(f"embed one modality at a time; given: {', '.join(given) or 'none'}")
@@ -98,9 +96,7 @@ class LoadedModel:
         for start in range(0, len(items), batch):
             part = items[start : start + batch]
             made = self._prepare(modality, part)
-            vectors[start : start + batch] = (
-                self.model.embed(modality, made, self.dtype).float().cpu().numpy()
-            )
+            vectors[start : start + batch] = self.model.embed(modality, made, self.dtype).float().cpu().numpy()
             if progress:
                 progress(len(part))
         return vectors
@@ -116,9 +112,7 @@ class LoadedModel:
             decode, _, _ = decoder(modality, config)
             arrays = [decode(read_bytes(item)) for item in items if isinstance(item, Media)]
             if modality == "image":
-                made = Items(
-                    torch.from_numpy(np.stack(arrays)), torch.ones(len(arrays), 1, dtype=torch.bool), owner
-                )
+                made = Items(torch.from_numpy(np.stack(arrays)), torch.ones(len(arrays), 1, dtype=torch.bool), owner)
             else:
                 made = pad_sounds(arrays, owner.numpy(), config.audio.patch)
         return Items(made.value.to(self.device), made.valid.to(self.device), made.owner.to(self.device))
@@ -139,9 +133,7 @@ def load(run: Path, device: str = "auto") -> LoadedModel:
     try:
         model.load_state_dict(dict(found.model))
     except RuntimeError as error:
-        raise ModelError(
-            f"{path}: weights and configuration do not fit: {str(error).splitlines()[0]}"
-        ) from None
+        raise ModelError(f"{path}: weights and configuration do not fit: {str(error).splitlines()[0]}") from None
     chosen = choose_device(device)
     return LoadedModel(config, model.to(chosen), tokenizer, chosen, path)
 

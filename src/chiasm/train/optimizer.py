@@ -39,9 +39,7 @@ class Optimizer:
             )
         else:
             groups.append({"params": matrices, "weight_decay": config.weight_decay})
-        self._parts.append(
-            torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)
-        )
+        self._parts.append(torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused))
         self._peaks = [[float(group["lr"]) for group in part.param_groups] for part in self._parts]
 
     def set_progress(self, progress: float) -> float:
@@ -63,9 +61,7 @@ class Optimizer:
     def state(self) -> dict[str, Tensor]:
         """Every state tensor by "parameter/state name", for safetensors."""
         return {
-            f"{self._names[id(p)]}/{key}": value.detach()
-            if isinstance(value, Tensor)
-            else torch.tensor(value)
+            f"{self._names[id(p)]}/{key}": value.detach() if isinstance(value, Tensor) else torch.tensor(value)
             for part in self._parts
             for p, state in part.state.items()
             for key, value in state.items()
@@ -82,8 +78,7 @@ class Optimizer:
                     kept = by_name.get(self._names[id(p)])
                     if kept:
                         part.state[p] = {
-                            key: value.to(p.device) if value.ndim else value.clone()
-                            for key, value in kept.items()
+                            key: value.to(p.device) if value.ndim else value.clone() for key, value in kept.items()
                         }
 
 

@@ -33,6 +33,10 @@ from chiasm.train.validate import validate
 from chiasm.types import Batch
 
 
+CALIBRATION_ROWS = 1024
+"""Records by which the inputs are standardised."""
+
+
 @dataclass(frozen=True)
 class TrainResult:
     """What a finished run leaves: its folder, steps done, seconds of training (over all its sessions), and the losses of this session."""
@@ -43,9 +47,7 @@ class TrainResult:
     losses: tuple[float, ...]
 
 
-def train(
-    config: RunConfig, out: Path, *, resume: bool = False, progress: Progress | None = None
-) -> TrainResult:
+def train(config: RunConfig, out: Path, *, resume: bool = False, progress: Progress | None = None) -> TrainResult:
     """Train `config` into the run folder `out`; with `resume`, go on from its newest checkpoint with the configuration kept there.
 
     `progress(stage, done, total, info)` is called as the run goes. Raises ConfigError, DataError, CheckpointError, NonFiniteError,
@@ -79,6 +81,9 @@ def train_as(world: World, config: RunConfig, out: Path, progress: Progress | No
     data = prepare(config, out, world, tokenizer, progress)
     torch.manual_seed(config.train.seed)
     model = make_chiasm(config.model, config.objective, data.modalities, data.tokenizer.size).to(device)
+    if not found:
+        sample = data.train.plain(range(0, data.rows, max(data.rows // CALIBRATION_ROWS, 1)))
+        model.calibrate(to_device(sample, device).items)
     optimizer = Optimizer(model, config.optimizer)
     step, before = 0, 0.0
     if found:
@@ -134,9 +139,7 @@ class _Loop:
                 # Validate.
                 if done >= next_validation or done >= 1:
                     if self.data.validation is not None and self.world.leads:
-                        log.validation(
-                            step, seconds, validate(self.model, self.data, self.device, self.dtype)
-                        )
+                        log.validation(step, seconds, validate(self.model, self.data, self.device, self.dtype))
                     self.world.wait()
                     next_validation = done + settings.validate_every
                 # Save.
@@ -184,10 +187,7 @@ class _Loop:
     def _chunks(self, step: int) -> list[Batch]:
         """This process's chunks of a step's batch: a function of the step alone."""
         n, size = self.config.train.accumulate, self.world.size
-        return [
-            to_device(self.data.train.make(step, self.world.rank * n + i, size * n), self.device)
-            for i in range(n)
-        ]
+        return [to_device(self.data.train.make(step, self.world.rank * n + i, size * n), self.device) for i in range(n)]
 
     def _save(self, step: int, seconds: float, finished: bool) -> None:
         if self.world.leads:

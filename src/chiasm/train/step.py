@@ -76,9 +76,7 @@ def train_step(
     output = model.output(leaves)
     losses = objective(output, identity)
     if not losses:
-        raise NonFiniteError(
-            f"step {step}: no two modalities of this batch share a record; batch: {_names(chunks)}"
-        )
+        raise NonFiniteError(f"step {step}: no two modalities of this batch share a record; batch: {_names(chunks)}")
     total = objective.total(losses)
     total.backward()
     for chunk, part in zip(chunks, _with_graph(model, chunks, made, dtype), strict=True):
@@ -102,14 +100,10 @@ def train_step(
     norm = torch.nn.utils.clip_grad_norm_(optimizer.parameters, clip)
     if not (torch.isfinite(norm) and torch.isfinite(total)):
         what = "gradient" if torch.isfinite(total) else "loss"
-        raise NonFiniteError(
-            f"step {step}: the {what} is not finite; nothing was updated; batch: {_names(chunks)}"
-        )
+        raise NonFiniteError(f"step {step}: the {what} is not finite; nothing was updated; batch: {_names(chunks)}")
     optimizer.step()
     chance = {name: _chance(leaves, name) for name in losses}
-    return StepResult(
-        total.item(), {k: v.item() for k, v in losses.items()}, chance, output.scale.item(), norm.item()
-    )
+    return StepResult(total.item(), {k: v.item() for k, v in losses.items()}, chance, output.scale.item(), norm.item())
 
 
 def _with_graph(

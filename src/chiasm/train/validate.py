@@ -21,9 +21,7 @@ def validate(
     embedding: dict[str, list[Tensor]] = {}
     identity: dict[str, list[Tensor]] = {}
     for start in range(0, data.validation_rows, size):
-        batch = to_device(
-            data.validation.plain(range(start, min(start + size, data.validation_rows))), device
-        )
+        batch = to_device(data.validation.plain(range(start, min(start + size, data.validation_rows))), device)
         for m, items in batch.items.items():
             embedding.setdefault(m, []).append(model.embed(m, items, dtype))
             identity.setdefault(m, []).append(batch.identity[items.owner])

@@ -1,0 +1,87 @@
+"""One update: chunks, processes and the guard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from train_cases import losses, run_config, weights
+
+from chiasm.errors import NonFiniteError
+from chiasm.objectives.contrastive import Contrastive
+from chiasm.systems.chiasm import Chiasm, make_chiasm
+from chiasm.train.data import TrainingData, prepare
+from chiasm.train.distributed import World
+from chiasm.train.optimizer import Optimizer
+from chiasm.train.run import train
+from chiasm.train.step import train_step
+
+
+def set_up(things: Path, folder: Path, *overrides: str) -> tuple[Chiasm, TrainingData, Optimizer]:
+    config = run_config(things, *overrides)
+    data = prepare(config, folder, World(), None, None)
+    torch.manual_seed(0)
+    model = make_chiasm(config.model, config.objective, data.modalities, data.tokenizer.size)
+    return model, data, Optimizer(model, config.optimizer)
+
+
+@pytest.mark.parametrize("trunk", ["multiway", "separate"])
+def test_chunks_give_the_gradient_of_the_whole_batch(things: Path, tmp_path: Path, trunk: str) -> None:
+    gradients = []
+    for parts in (1, 2, 4):
+        model, data, optimizer = set_up(things, tmp_path, f"model.trunk={trunk}")
+        chunks = [data.train.make(0, part, parts) for part in range(parts)]
+        train_step(model, Contrastive(), optimizer, chunks, torch.float32, World(), 1e9, 0)
+        gradients.append({name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None})
+    for other in gradients[1:]:
+        assert other.keys() == gradients[0].keys()
+        for name, gradient in gradients[0].items():
+            torch.testing.assert_close(other[name], gradient, atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("objective", ["info_nce", "sigmoid"])
+@pytest.mark.slow
+def test_two_processes_train_what_one_does(things: Path, tmp_path: Path, objective: str) -> None:
+    """The same batches, the same global loss; sums in another order, so equal to rounding and not bitwise."""
+    common = (f"objective.contrastive={objective}", "train.steps=4", "optimizer.learning_rate=0.0005")
+    one = train(run_config(things, *common), tmp_path / "one").losses
+    two = train(run_config(things, *common, "train.processes=2"), tmp_path / "two").losses
+    assert two == pytest.approx(one, rel=1e-4)
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_a_value_that_is_not_finite_stops_before_the_update(
+    things: Path, tmp_path: Path, where: str
+) -> None:
+    model, data, optimizer = set_up(things, tmp_path)
+    with torch.no_grad():
+        if where == "loss":
+            model.log_scale.fill_(torch.nan)
+    if where == "gradient":
+        model.log_scale.register_hook(lambda gradient: gradient * torch.inf)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    batch = data.train.make(0)
+    with pytest.raises(NonFiniteError, match=r"step 7.*" + where + r".*" + batch.ids[0]):
+        train_step(model, Contrastive(), optimizer, [batch], torch.float32, World(), 1.0, 7)
+    for name, p in model.named_parameters():
+        assert torch.equal(p, before[name]) or name == "log_scale"
+
+
+def test_it_learns(things: Path, tmp_path: Path) -> None:
+    """200 steps take the loss far below chance, with AdamW and with Muon."""
+    for kind in ("adamw", "muon"):
+        config = run_config(
+            things, "train.steps=200", "train.checkpoint_steps=null", f"optimizer.kind={kind}", "model.image.drop=0.0",
+            "model.image.augment=0.0", "model.audio.augment=0.0",
+        )  # fmt: skip
+        found = train(config, tmp_path / kind).losses
+        assert sum(found[-10:]) < 0.6 * sum(found[:10]), kind
+
+
+def test_a_run_ends_in_time_and_says_so(things: Path, tmp_path: Path) -> None:
+    result = train(run_config(things, "train.steps=null", "train.minutes=0.02"), tmp_path / "timed")
+    assert result.steps > 1
+    assert 1.2 <= result.seconds < 10
+    assert len(losses(tmp_path / "timed")) == result.steps
+    assert weights(tmp_path / "timed")
