@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import wave
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,13 @@ TINY = (
     "model.embedding=16", "model.text.vocabulary=300", "model.text.length=16", "model.image.size=16",
     "model.audio.seconds=0.5",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Made:
+    folder: Path
+    table: Path
+    run: Path
 
 
 def chiasm(*arguments: object) -> Result:

@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import pytest
-from cli_cases import TINY, make_folder, ok
-
-
-@dataclass(frozen=True)
-class Made:
-    folder: Path
-    table: Path
-    run: Path
+from cli_cases import TINY, Made, make_folder, ok
 
 
 @pytest.fixture(scope="session")

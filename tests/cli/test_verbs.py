@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
-from cli_cases import TINY, as_json, chiasm, make_folder, ok
+from cli_cases import TINY, Made, as_json, chiasm, make_folder, ok
 
 from chiasm import Dataset, load
-from conftest import Made
 
 
 def test_train_on_a_table_takes_its_modalities(made: Made) -> None:
@@ -118,6 +118,30 @@ def test_search_in_words(made: Made) -> None:
     assert "a red disc" in shown
     assert "text, image" in shown
     assert "nothing found" in ok("search", made.table, "a", "--where", "split = 'nowhere'").stdout
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_long_texts_leave_the_scores_whole(width: int) -> None:
+    from rich.console import Console
+
+    from chiasm.cli.search import hits_table
+    from chiasm.search.query import Hit
+    from chiasm.types import Media, Record, Text
+
+    record = Record(
+        id="folder/" * 9,
+        texts=(Text("[bold]words [/] " * 20),),
+        image=(Media(path="x"),),
+        audio=(Media(path="y" * 99),),
+        split="variation",
+    )
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(hits_table([Hit(1, 0.8765, record)], "[red]title", width))
+    shown = console.export_text()
+    assert "0.876" in shown or "0.877" in shown
+    assert "[red]title" in shown
+    assert "[bold]words" in shown
+    assert "variation" in shown
 
 
 @pytest.mark.parametrize(

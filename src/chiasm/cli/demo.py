@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chiasm.cli.output import Json, print_json, say, show, show_on_stderr
+from chiasm.cli.output import Json, print_json, say, show, show_on_stderr, width_of
 
 if TYPE_CHECKING:
     from chiasm.api import Dataset
@@ -172,7 +173,7 @@ class _Story:
             for asked in _questions(data):
                 hits = data.search(**asked.pop("query"), k=5, model=model)
                 found.append({**asked, "results": [hit.to_json() for hit in hits]})
-                grids.append(hits_table(hits, asked["title"]))
+                grids.append(hits_table(hits, asked["title"], width_of(sys.stderr)))
         show_on_stderr(*grids)
         return found
 

@@ -33,19 +33,24 @@ def show_on_stderr(*parts: RenderableType) -> None:
 
 def _render(stream: TextIO, parts: tuple[RenderableType, ...]) -> None:
     import io
-    import shutil
 
     from rich.console import Console
 
     # Rendered first and written by us, so that a closed pipe meets the one handler for it.
     terminal = stream.isatty()
-    width = shutil.get_terminal_size().columns if terminal else 120
     buffer = io.StringIO()
-    console = Console(file=buffer, width=width, force_terminal=terminal, highlight=False, emoji=False)
+    console = Console(file=buffer, width=width_of(stream), force_terminal=terminal, highlight=False, emoji=False)
     for part in parts:
         console.print(part, markup=False) if isinstance(part, str) else console.print(part)
     stream.write(buffer.getvalue())
     stream.flush()
+
+
+def width_of(stream: TextIO) -> int:
+    """Columns that a table on `stream` may take."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if stream.isatty() else 120
 
 
 def say(message: str) -> None:

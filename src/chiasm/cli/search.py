@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chiasm.cli.output import Json, print_json, show
+from chiasm.cli.output import Json, print_json, show, width_of
 
 if TYPE_CHECKING:
     from rich.table import Table as Grid
@@ -73,35 +74,35 @@ def search(
     if as_json:
         print_json({"results": [hit.to_json() for hit in hits]})
     elif hits:
-        show(hits_table(hits))
+        show(hits_table(hits, width=width_of(sys.stdout)))
     else:
         show("nothing found" + (f" among the rows where {where}" if where else ""))
 
 
-def hits_table(hits: Sequence[Hit], title: str | None = None) -> Grid:
-    """Hits for the terminal: score, id, first texts, what the record carries."""
+def hits_table(hits: Sequence[Hit], title: str | None = None, width: int = 120) -> Grid:
+    """Hits for the terminal: score, id, first texts, split, what the record carries and where it lies."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table as Grid
     from rich.text import Text
 
-    # Data is never markup: every cell is a Text, cut to its width here so that the scores keep theirs.
-    def cell(words: str, width: int) -> Text:
-        text = Text(" ".join(words.split()))
-        text.truncate(width, overflow="ellipsis")
-        return text
-
+    rows: list[tuple[str, ...]] = []
+    for hit in hits:
+        media = [name if hit.where(name) is None else f"{name} {hit.where(name)}" for name in hit.has]
+        texts = " · ".join(text.text for text in hit.record.texts[:3])
+        rows.append((str(hit.rank), f"{hit.score:.3f}", hit.id, texts, hit.record.split or "", ", ".join(media)))
+    # Cut here, so that a narrow terminal costs the texts their ends and not the scores their digits.
+    limits = {2: min(24, width // 5), 4: 12, 5: min(36, width // 4)}
+    taken = [
+        min(max(map(len, column)), limits.get(place, width)) for place, column in enumerate(zip(*rows, strict=True))
+    ]
+    limits[3] = max(12, width - sum(taken) + taken[3] - 3 * len(taken))
     heading = None if title is None else Text(title, "bold")
     grid = Grid(title=heading, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for name in ("", "score", "id", "text", "split", "has"):
         grid.add_column(name, justify="right" if name in ("", "score") else "left", no_wrap=True)
-    for hit in hits:
-        media = [name if hit.where(name) is None else f"{name} {hit.where(name)}" for name in hit.has]
-        grid.add_row(
-            str(hit.rank),
-            f"{hit.score:.3f}",
-            cell(hit.id, 24),
-            cell(" · ".join(text.text for text in hit.record.texts[:3]), 48),
-            cell(hit.record.split or "", 12),
-            cell(", ".join(media), 60 if any(map(hit.where, hit.has)) else 22),
-        )
+    for row in rows:
+        cells = [Text(" ".join(words.split())) for words in row]  # Text: data is never markup
+        for place, limit in limits.items():
+            cells[place].truncate(limit, overflow="ellipsis")
+        grid.add_row(*cells)
     return grid

@@ -78,12 +78,12 @@ def build(
         source = open_source(source, config)
     started = time.monotonic()
     out = Path(out)
-    check_out(out, overwrite)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         sweep(out)
     except OSError as error:
         raise MachineError(f"{out.parent}: cannot be written: {error.strerror or error}") from None
+    check_out(out, overwrite)
     source.prepare(progress)
     part = out.with_name(f".{out.name}.part-{os.getpid()}")
     ledger = ledger_path(out)
