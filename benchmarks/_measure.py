@@ -62,7 +62,11 @@ def interleave(contenders: dict[str, Work], rounds: int, threads: int) -> dict[s
         for name, work in contenders.items():
             for figure, value in _run(work, threads).items():
                 found[name].setdefault(figure, []).append(value)
-            print(f"round {round_ + 1}/{rounds}  {name}: " + ", ".join(f"{k} {v[-1]:.4g}" for k, v in found[name].items()), flush=True)
+            print(
+                f"round {round_ + 1}/{rounds}  {name}: "
+                + ", ".join(f"{k} {v[-1]:.4g}" for k, v in found[name].items()),
+                flush=True,
+            )
     return found
 
 

@@ -17,7 +17,7 @@ from _measure import arguments, cpu_seconds, interleave, peak_mib, report
 N, E = 16_384, 512
 
 
-def inputs():  # noqa: ANN201
+def inputs():
     import torch
     import torch.nn.functional as F
 
@@ -27,7 +27,7 @@ def inputs():  # noqa: ANN201
     return a.requires_grad_(), b.requires_grad_(), torch.tensor(14.3, requires_grad=True)
 
 
-def full(a, b, scale):  # noqa: ANN001, ANN201
+def full(a, b, scale):
     """The usual CLIP loss."""
     import torch
     import torch.nn.functional as F
@@ -37,7 +37,7 @@ def full(a, b, scale):  # noqa: ANN001, ANN201
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def tiled(a, b, scale, tile: int):  # noqa: ANN001, ANN201
+def tiled(a, b, scale, tile: int):
     import torch
 
     from chiasm.objectives.contrastive import info_nce
@@ -79,4 +79,6 @@ if __name__ == "__main__":
     found = interleave({"full": functools.partial(work, "full"), **contenders}, options.rounds, options.threads)
     report(found, "full", options.json)
     for tile in (256, 1024):
-        print(f"\nrelative error of the gradient at 4,096 rows, tile {tile}, against float64: {gradient_error(tile):.2g}")
+        print(
+            f"\nrelative error of the gradient at 4,096 rows, tile {tile}, against float64: {gradient_error(tile):.2g}"
+        )

@@ -34,7 +34,13 @@ def hugging_face(precision: str) -> dict[str, float]:
     torch.manual_seed(0)
     shared = {"hidden_size": WIDTH, "intermediate_size": 4 * WIDTH, "num_attention_heads": HEADS}
     config = CLIPConfig(
-        text_config={**shared, "num_hidden_layers": 4, "max_position_embeddings": TOKENS, "vocab_size": VOCABULARY, "eos_token_id": 2},
+        text_config={
+            **shared,
+            "num_hidden_layers": 4,
+            "max_position_embeddings": TOKENS,
+            "vocab_size": VOCABULARY,
+            "eos_token_id": 2,
+        },
         vision_config={**shared, "num_hidden_layers": 6, "image_size": SIZE, "patch_size": PATCH},
         projection_dim=WIDTH,
     )
@@ -131,7 +137,7 @@ if __name__ == "__main__":
         "chiasm, fp32": functools.partial(chiasm, "fp32", "quick_gelu"),
     }
     try:
-        import open_clip.model  # noqa: F401
+        import open_clip.model
     except ImportError as error:
         print(f"open_clip is left out: {error}")
     else:

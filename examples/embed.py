@@ -1,6 +1,6 @@
 """Vectors for texts and pictures, and how alike they are.
 
-    python examples/embed.py [RUN]        e.g. runs/demo; without one, a tiny run is trained first
+python examples/embed.py [RUN]        e.g. runs/demo; without one, a tiny run is trained first
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Kill a training run, resume it, and compare with a run that nothing disturbed: the weights are equal bit for bit.
 
-    python examples/resume.py
+python examples/resume.py
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ def main(root: Path) -> None:
     # In a process of its own, so that it can be killed as a crash or a power cut would: without any warning.
     killed = root / "killed"
     command = ["train", str(data.path), *SETTINGS, "--steps", str(STEPS), "--out", str(killed)]
-    process = subprocess.Popen([sys.executable, "-m", "chiasm", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "chiasm", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 60
     while not list(killed.glob("checkpoints/step-*")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)

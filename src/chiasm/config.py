@@ -32,9 +32,7 @@ class BuildConfig(Section):
     validation: Fraction = Field(default=0.04, description="share of rows held out for the learning curves")
     test: Fraction = Field(default=0.10, description="share of rows in each test split")
     workers: Positive = Field(default=2, description="processes or threads that read and synthesise media")
-    embed_media: bool = Field(
-        default=True, description="media bytes inside the table; False: paths beside it"
-    )
+    embed_media: bool = Field(default=True, description="media bytes inside the table; False: paths beside it")
     limit: Positive | None = Field(default=None, description="stop after this many inputs")
     text_column: str | None = None
     image_column: str | None = None
@@ -54,9 +52,7 @@ class DataConfig(Section):
     modalities: tuple[Literal["text", "image", "audio"], ...] = ("text", "image", "audio")
     train_split: str = "train"
     validation_split: str = "validation"
-    texts_per_record: Positive = Field(
-        default=1, description="texts drawn per record and step (languages, kinds)"
-    )
+    texts_per_record: Positive = Field(default=1, description="texts drawn per record and step (languages, kinds)")
     audio_per_record: Positive = Field(default=1, description="sounds drawn per record and step (voices)")
     group_power: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.5,
@@ -90,12 +86,8 @@ class ImageConfig(Section):
     layers: Positive | None = Field(
         default=None, description="blocks this modality passes (the last ones of a shared trunk); None: all"
     )
-    drop: Fraction = Field(
-        default=0.5, description="share of patches left out in training (FLIP, arXiv 2212.00794)"
-    )
-    flip: bool = Field(
-        default=False, description="mirror pictures at random: wrong where left and right are named"
-    )
+    drop: Fraction = Field(default=0.5, description="share of patches left out in training (FLIP, arXiv 2212.00794)")
+    flip: bool = Field(default=False, description="mirror pictures at random: wrong where left and right are named")
     augment: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.5, description="strength of shift, scale and colour jitter"
     )
@@ -125,9 +117,7 @@ class ModelConfig(Section):
     width: Positive = 192
     heads: Positive = 3
     layers: Positive = 4
-    ratio: Annotated[float, Field(gt=0)] = Field(
-        default=4.0, description="feed-forward width over trunk width"
-    )
+    ratio: Annotated[float, Field(gt=0)] = Field(default=4.0, description="feed-forward width over trunk width")
     activation: Literal["gelu", "quick_gelu", "relu", "squared_relu"] = "squared_relu"
     norm: Literal["layer_norm", "rms_norm"] = "layer_norm"
     embedding: Positive = 192
@@ -145,9 +135,7 @@ class ModelConfig(Section):
 
 class ObjectiveConfig(Section):
     contrastive: Literal["info_nce", "sigmoid"] = "info_nce"
-    temperature: Annotated[float, Field(gt=0)] = Field(
-        default=0.07, description="initial; learned from there"
-    )
+    temperature: Annotated[float, Field(gt=0)] = Field(default=0.07, description="initial; learned from there")
     tile: Positive = Field(default=1024, description="rows of the similarity matrix in memory at once")
     weights: Mapping[str, float] = Field(
         default_factory=dict,
@@ -179,9 +167,7 @@ class OptimizerConfig(Section):
 class TrainConfig(Section):
     """The loop. A run ends at `steps` or after `minutes` of training, whichever is given (both: whichever comes first)."""
 
-    batch: Positive = Field(
-        default=256, description="records a step, over all processes and accumulation chunks"
-    )
+    batch: Positive = Field(default=256, description="records a step, over all processes and accumulation chunks")
     accumulate: Positive = Field(
         default=1,
         description="chunks a step; the contrastive loss still sees the whole batch (GradCache, arXiv 2101.06983)",
@@ -251,9 +237,7 @@ def load_config(
         except yaml.YAMLError as error:
             raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
         if loaded is not None and not isinstance(loaded, dict):
-            raise ConfigError(
-                f"{path}: expected `key: value` lines at the top, found a {type(loaded).__name__}"
-            )
+            raise ConfigError(f"{path}: expected `key: value` lines at the top, found a {type(loaded).__name__}")
         _merge(tree, loaded or {})
     for text in overrides:
         key, equals, value = text.partition("=")
@@ -301,9 +285,7 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> list[str]:
         else:
             message = item["msg"].removeprefix("Value error, ")
             shown = item.get("input")
-            lines.append(
-                f"{name!r}: {message}" + ("" if isinstance(shown, (dict, BaseModel)) else f" (got {shown!r})")
-            )
+            lines.append(f"{name!r}: {message}" + ("" if isinstance(shown, (dict, BaseModel)) else f" (got {shown!r})"))
     return lines
 
 
@@ -311,9 +293,7 @@ def _fields(kind: type[BaseModel], path: list[str]) -> list[str]:
     """The keys that a configuration may have at `path`."""
     for part in path:
         field = kind.model_fields.get(part)
-        if field is None or not (
-            isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-        ):
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
             return []
         kind = field.annotation
     return list(kind.model_fields)

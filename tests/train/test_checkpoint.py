@@ -19,7 +19,9 @@ from chiasm.train.run import train
 
 def save(folder: Path, step: int, value: float, keep: int = 2) -> Path:
     tensors = {"weight": torch.full((64, 8), value), "bias": torch.zeros(3)}
-    return checkpoint.save(folder, step, tensors, {"weight/exp_avg": torch.ones(5)}, {"seconds": 1.0}, {"a.txt": "a"}, keep)
+    return checkpoint.save(
+        folder, step, tensors, {"weight/exp_avg": torch.ones(5)}, {"seconds": 1.0}, {"a.txt": "a"}, keep
+    )
 
 
 def value(folder: Path) -> float:
@@ -39,7 +41,9 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing catches it, nothing is cleaned up."""
 
 
-@pytest.mark.parametrize("function", ["chiasm.train.checkpoint._sync", "os.replace", "safetensors.torch.save_file", "shutil.rmtree"])
+@pytest.mark.parametrize(
+    "function", ["chiasm.train.checkpoint._sync", "os.replace", "safetensors.torch.save_file", "shutil.rmtree"]
+)
 def test_killed_at_any_write_of_a_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str) -> None:
     """T02: the old or the new one loads, at whichever call the process dies."""
     module, name = function.rsplit(".", 1)
@@ -158,7 +162,9 @@ def test_resuming_a_finished_run_changes_nothing(finished: Path, things: Path) -
     assert (weights(finished), losses(finished)) == before
 
 
-def test_a_damaged_newest_is_passed_over_and_the_run_ends_the_same(finished: Path, things: Path, tmp_path: Path) -> None:
+def test_a_damaged_newest_is_passed_over_and_the_run_ends_the_same(
+    finished: Path, things: Path, tmp_path: Path
+) -> None:
     train(run_config(things, "train.keep=4"), tmp_path / "run")
     newest = sorted((tmp_path / "run" / "checkpoints").iterdir())[-1]
     (newest / "model.safetensors").write_bytes(b"")

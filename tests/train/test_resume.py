@@ -18,7 +18,16 @@ from chiasm.train.run import train
 
 
 def start(config: Path, out: Path, resume: bool) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "chiasm", "train", str(config), "--out", str(out), *(["--resume"] if resume else [])]
+    command = [
+        sys.executable,
+        "-m",
+        "chiasm",
+        "train",
+        str(config),
+        "--out",
+        str(out),
+        *(["--resume"] if resume else []),
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

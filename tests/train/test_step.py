@@ -51,9 +51,7 @@ def test_two_processes_train_what_one_does(things: Path, tmp_path: Path, objecti
 
 
 @pytest.mark.parametrize("where", ["loss", "gradient"])
-def test_a_value_that_is_not_finite_stops_before_the_update(
-    things: Path, tmp_path: Path, where: str
-) -> None:
+def test_a_value_that_is_not_finite_stops_before_the_update(things: Path, tmp_path: Path, where: str) -> None:
     model, data, optimizer = set_up(things, tmp_path)
     with torch.no_grad():
         if where == "loss":

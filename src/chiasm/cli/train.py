@@ -29,7 +29,6 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a model and write its run folder."""
-    from chiasm.cli.launch import launch, launched
     from chiasm.cli.progress import Progress
     from chiasm.errors import ConfigError
 
@@ -43,10 +42,6 @@ def train(
     from chiasm.train.run import train as run_training
 
     config = read_config(folder) if resume else run_config(what or "", overrides or (), minutes=minutes, steps=steps)
-    if config.train.processes > 1 and not launched():
-        if code := launch(_again(what, overrides, folder, resume, minutes, steps, as_json), config.train.processes):
-            raise SystemExit(code)
-        return
     with Progress() as progress:
         result = run_training(config, folder, resume=resume, progress=progress)
     final = float(result.losses[-1]) if len(result.losses) else None
@@ -56,20 +51,3 @@ def train(
     shown = "" if final is None else f", last loss {final:.4g}"
     show(f"{result.steps:,} steps in {result.seconds:.0f} s{shown}", f"run: {result.run}")
     say(f"next: chiasm evaluate {result.run} {config.data.table}")
-
-
-def _again(
-    what: str | None,
-    overrides: list[str] | None,
-    out: Path,
-    resume: bool,
-    minutes: float | None,
-    steps: int | None,
-    as_json: bool,
-) -> list[str]:
-    """The same command line, for the processes that share the work."""
-    words = ["train", *([what] if what is not None else []), *(overrides or []), "--out", str(out)]
-    words += ["--resume"] * resume + ["--json"] * as_json
-    words += [f"--minutes={minutes!r}"] if minutes is not None else []
-    words += [f"--steps={steps}"] if steps is not None else []
-    return words

@@ -130,7 +130,7 @@ def dataset_facts(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
 def machine_facts() -> list[tuple[str, str]]:
     """The machine and the versions that made the figures."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    packages = ("chiasm", "torch", "numpy", "scikit-learn", "lancedb")
+    packages = ("chiasm", "torch", "numpy", "scikit-learn", "pylance")
     return [
         ("processor", _processor()),
         ("cores", f"{os.cpu_count()} ({usable} usable)"),

@@ -53,9 +53,7 @@ class _PairLogSumExp(torch.autograd.Function):
             count = min(tile, n - start)
             part = slice(start, start + count)
             logits = torch.mm(a[part] * scale, b.T, out=buffer[:count])
-            weight = (
-                torch.sub(logits, rows[part, None], out=other[:count]).exp_().mul_(row_gradient[part, None])
-            )
+            weight = torch.sub(logits, rows[part, None], out=other[:count]).exp_().mul_(row_gradient[part, None])
             weight.addcmul_(logits.sub_(columns).exp_(), column_gradient[None, :])
             torch.mm(weight, b, out=da[part])
             db.addmm_(weight.T, a[part])
@@ -63,9 +61,7 @@ class _PairLogSumExp(torch.autograd.Function):
         return da.mul_(scale), db.mul_(scale), dscale, None
 
 
-def info_nce(
-    a: Tensor, b: Tensor, a_identity: Tensor, b_identity: Tensor, scale: Tensor, tile: int = 1024
-) -> Tensor:
+def info_nce(a: Tensor, b: Tensor, a_identity: Tensor, b_identity: Tensor, scale: Tensor, tile: int = 1024) -> Tensor:
     """Symmetric InfoNCE (arXiv 1807.03748; CLIP, arXiv 2103.00020) with any number of positives an item.
 
     a: unit-length float32 [n, E]; b: [m, E]; *_identity: int64 [n], [m], equal for positives; scale: 1/temperature.
@@ -137,9 +133,7 @@ def sigmoid(
 class Contrastive(nn.Module):
     """A named loss for every pair of modalities of which the batch has both: {"text-image": …, "text-audio": …}."""
 
-    def __init__(
-        self, kind: str = "info_nce", tile: int = 1024, weights: Mapping[str, float] | None = None
-    ) -> None:
+    def __init__(self, kind: str = "info_nce", tile: int = 1024, weights: Mapping[str, float] | None = None) -> None:
         super().__init__()
         self.kind, self.tile, self.weights = kind, tile, dict(weights or {})
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +39,7 @@ class LoadedModel:
             device,
             path,
         )
+        self._identity: str | None = None
         # float32 unless the hardware has bfloat16: the same choice as in training, so the same embeddings as were measured there.
         self.dtype = choose_dtype(config.train.precision, device)
 
@@ -51,9 +51,14 @@ class LoadedModel:
     def dimension(self) -> int:
         return self.config.model.embedding
 
-    @cached_property
+    @property
     def identity(self) -> str:
         """A digest of weights and configuration."""
+        if self._identity is None:
+            self._identity = self._digest()
+        return self._identity
+
+    def _digest(self) -> str:
         digest = hashlib.sha256(self.config.model.model_dump_json().encode())
         for name, tensor in sorted(self.model.state_dict().items()):
             digest.update(name.encode())

@@ -32,7 +32,6 @@ from chiasm.train.step import StepResult, to_device, train_step
 from chiasm.train.validate import validate
 from chiasm.types import Batch
 
-
 CALIBRATION_ROWS = 1024
 """Records by which the inputs are standardised."""
 

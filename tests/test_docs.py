@@ -1,0 +1,473 @@
+"""The papers of the house, held against the code: links, names, commands, configuration, the tree, and every Python block is run.
+
+`python tests/test_docs.py` writes docs/configuration.md anew from config.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import sys
+import textwrap
+import tomllib
+import wave
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "examples"))
+from own_data import make_folder  # noqa: E402
+
+from chiasm.cli.main import app  # noqa: E402
+from chiasm.config import BuildConfig, RunConfig, Section, load_config  # noqa: E402
+
+READMES = ("README.md", "README.zh-CN.md")
+PAGES = [
+    *READMES, "CONTRIBUTING.md", "CHANGELOG.md", "LOG.md",
+    *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")),
+]  # fmt: skip
+CONFIGURATION = ROOT / "docs" / "configuration.md"
+
+FROM_NOTHING = {*READMES, "docs/own-data.md"}
+"""Pages whose Python begins with a folder of files; the others find a table and a run there."""
+
+TINY = ("train.batch=8", "train.threads=1", "train.device=cpu", "model.width=32", "model.heads=2", "model.layers=1",
+        "model.embedding=16", "model.text.vocabulary=300", "model.image.size=16", "model.audio.seconds=0.5")  # fmt: skip
+SHORTER = {"minutes=10": "steps=4, settings=TINY"}
+"""The one change made to a page's Python before it is run: how long and how large."""
+
+
+def blocks(page: str, language: str) -> list[tuple[int, str]]:
+    """(first line, code) of each fenced block in that language."""
+    text = (ROOT / page).read_text(encoding="utf8")
+    pattern = rf"^([ \t]*)```{language}\n(.*?)^\1```$"
+    return [
+        (text[: found.start()].count("\n") + 2, textwrap.dedent(found[2]))
+        for found in re.finditer(pattern, text, re.MULTILINE | re.DOTALL)
+    ]
+
+
+def prose(page: str) -> str:
+    """The page without its fenced blocks."""
+    return re.sub(
+        r"^[ \t]*```.*?^[ \t]*```$", "", (ROOT / page).read_text(encoding="utf8"), flags=re.MULTILINE | re.DOTALL
+    )
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that GitHub gives to a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+# --- links and names ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if target.startswith(("https://", "http://", "mailto:")):
+            continue
+        path, _, anchor = target.partition("#")
+        found = (ROOT / page).parent / path if path else ROOT / page
+        if found.name == "demo.png":  # a screenshot; test_the_readme_is_filled_in asks for it
+            continue
+        assert found.exists(), f"{page}: {target}"
+        assert not anchor or anchor in anchors(found), f"{page}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_named_code_is_in_the_linked_file(page: str) -> None:
+    for name, target in re.findall(r"`([\w.]+)` in \[[^\]]+\]\(([^)\s]+)\)", prose(page)):
+        text = ((ROOT / page).parent / target).read_text(encoding="utf8")
+        assert re.search(rf"\b{name.split('.')[-1]}\b", text), f"{page}: no {name} in {target}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_trace_of_where_it_was_written(page: str) -> None:
+    assert not re.search(r"/work/|/opt/w|shared/(data|design)", (ROOT / page).read_text(encoding="utf8"))
+
+
+# --- the READMEs -------------------------------------------------------------------------------------------------------------
+
+
+def tree(page: str) -> dict[str, str]:
+    """The annotated tree: path below src/chiasm → what is said of it."""
+    (listing,) = [code for _, code in blocks(page, "text") if code.startswith("src/chiasm/")]
+    found: dict[str, str] = {}
+    folders: list[str] = []
+    for line in listing.splitlines()[1:]:
+        indent, name, said = re.fullmatch(r"( *)(\S+)\s*(.*)", line).groups()  # type: ignore[union-attr]
+        folders = folders[: len(indent) // 2 - 1]
+        found["/".join([*folders, name.rstrip("/")])] = said
+        if name.endswith("/"):
+            folders.append(name.rstrip("/"))
+    return found
+
+
+@pytest.mark.parametrize("page", READMES)
+def test_the_tree_is_the_tree(page: str) -> None:
+    source = ROOT / "src" / "chiasm"
+    real = {
+        str(path.relative_to(source))
+        for path in source.rglob("*")
+        if "__pycache__" not in path.parts and path.name not in ("__init__.py", "py.typed")
+    }
+    told = tree(page)
+    assert set(told) - {"__init__.py", "py.typed"} == real
+    assert not [name for name, said in told.items() if not said]
+
+
+def test_both_readmes_say_the_same() -> None:
+    def commands(page: str) -> list[str]:
+        return [re.sub(r"\s+#.*", "", code) for language in ("console", "python") for _, code in blocks(page, language)]
+
+    english, chinese = READMES
+    assert commands(english) == commands(chinese)
+    assert set(tree(english)) == set(tree(chinese))
+    texts = [(ROOT / page).read_text(encoding="utf8") for page in READMES]
+    figures = [re.findall(r"\{\{.*?\}\}|\.\d\d+", text) for text in texts]
+    assert figures[0] == figures[1]
+    assert len(re.findall("^## ", texts[0], re.MULTILINE)) == len(re.findall("^## ", texts[1], re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", READMES)
+def test_the_readme_is_filled_in(page: str) -> None:
+    assert "{{" not in (ROOT / page).read_text(encoding="utf8"), "measured figures are missing"
+    assert (ROOT / "docs" / "demo.png").is_file(), "the demo's picture is missing"
+
+
+# --- commands ----------------------------------------------------------------------------------------------------------------
+
+
+def command_lines() -> Iterator[Any]:
+    for page in PAGES:
+        for line, code in blocks(page, "console"):
+            for number, text in enumerate(code.replace("\\\n", "").splitlines()):
+                words = text.removeprefix("$ ").strip()
+                if words and not words.startswith("#"):
+                    yield pytest.param(words, id=f"{page}:{line + number}")
+
+
+@pytest.mark.parametrize("words", command_lines())
+def test_every_command_parses(words: str) -> None:
+    parts = shlex.split(words.partition("#")[0] if '"' not in words else words, comments=True)
+    while parts and re.fullmatch(r"[A-Z_]+=\S*", parts[0]):  # environment variables
+        parts.pop(0)
+    if parts[0] == "make":
+        targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf8"), re.MULTILINE)
+        assert [part for part in parts[1:] if "=" not in part][0] in targets
+        return
+    if parts[0] == "python" and parts[1].endswith(".py"):
+        assert (ROOT / parts[1]).is_file()
+        return
+    if parts[0] == "torchrun":
+        assert parts[parts.index("-m") + 1] == "chiasm"
+        parts = parts[parts.index("-m") + 1 :]
+    if parts[0] == "chiasm":
+        check_chiasm(parts[1:])
+    else:
+        assert parts[0] in (
+            "git",
+            "cd",
+            "pip",
+            "python",
+            "pytest",
+            "ruff",
+            "pyright",
+            "tensorboard",
+            ".ci/run",
+            "source",
+            ".",
+        )
+
+
+def check_chiasm(arguments: list[str]) -> None:
+    group: Any = typer.main.get_command(app)
+    if arguments[0].startswith("-"):
+        assert arguments[0] in ("--help", "--version")
+        return
+    verb, rest = arguments[0], arguments[1:]
+    command = group.get_command(group.make_context("chiasm", [verb]), verb)
+    if rest == ["--help"]:
+        return
+    context = command.make_context(verb, rest)  # an unknown option or a missing argument ends here
+    overrides = context.params.get("overrides") or ()
+    if verb == "build":
+        load_config(BuildConfig, None, overrides)
+    elif verb == "train":
+        load_config(RunConfig, None, overrides, {"data": {"table": "t.lance"}, "train": {"minutes": 1}})
+
+
+@pytest.mark.parametrize(
+    ("page", "code"), [pytest.param(p, code, id=f"{p}:{line}") for p in PAGES for line, code in blocks(p, "yaml")]
+)
+def test_every_yaml_block_is_a_configuration(page: str, code: str, tmp_path: Path) -> None:
+    path = tmp_path / "block.yaml"
+    path.write_text(code, encoding="utf8")
+    load_config(RunConfig if re.search(r"^data:", code, re.MULTILINE) else BuildConfig, path)
+
+
+# --- Python and JSON, run ----------------------------------------------------------------------------------------------------
+
+
+def write_tone(path: Path, hertz: float) -> None:
+    samples = (8000 * np.sin(2 * np.pi * hertz * np.arange(4000) / 16000)).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(samples.tobytes())
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """photos/ (with cat.png, cat.txt, cat.wav), cat.png, word.wav; photos.lance and runs/photos, trained for 4 steps and indexed."""
+    import chiasm
+
+    root = tmp_path_factory.mktemp("docs")
+    folder = make_folder(root / "photos")
+    for place, picture in enumerate(sorted(folder.glob("*.png"))):
+        write_tone(picture.with_suffix(".wav"), 200 + 30 * place)
+    for suffix in (".png", ".txt", ".wav"):
+        shutil.copy(folder / f"red_disc{suffix}", folder / f"cat{suffix}")
+    shutil.copy(folder / "cat.png", root / "cat.png")
+    shutil.copy(folder / "cat.wav", root / "word.wav")
+    (folder / "cat.txt").write_text("a cat\n", encoding="utf8")
+    data = chiasm.build(folder, root / "photos.lance", test=0.25, validation=0.1)
+    data.index(data.train(root / "runs" / "photos", steps=4, settings=TINY))
+    return root
+
+
+@pytest.fixture
+def place(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], Path]:
+    def enter(from_nothing: bool) -> Path:
+        here = tmp_path / "here"
+        shutil.copytree(prepared, here)
+        if from_nothing:
+            shutil.rmtree(here / "photos.lance")
+            shutil.rmtree(here / "runs")
+        monkeypatch.chdir(here)
+        return here
+
+    return enter
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
+def test_the_python_of_a_page_runs(page: str, place: Callable[[bool], Path]) -> None:
+    place(page in FROM_NOTHING)
+    space: dict[str, Any] = {"TINY": TINY, "__name__": "page"}
+    for line, code in blocks(page, "python"):
+        for long, short in SHORTER.items():
+            code = code.replace(long, short)
+        exec(compile("\n" * (line - 1) + code, str(ROOT / page), "exec"), space)
+
+
+RUN_FOR_JSON: Mapping[str, tuple[str, ...]] = {
+    "build": ("build", "photos", "again.lance"),
+    "train": ("train", "photos.lance", *TINY, "--steps", "2", "--out", "runs/again"),
+    "evaluate": ("evaluate", "runs/photos", "photos.lance"),
+    "index": ("index", "runs/photos", "photos.lance"),
+    "search": ("search", "photos.lance", "a red disc", "-k", "1"),
+}
+
+
+def documented_json() -> dict[str, Any]:
+    text = (ROOT / "docs" / "command-line.md").read_text(encoding="utf8")
+    found = re.findall(r"^### (\w+)\n.*?^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return {verb: json.loads(code) for verb, code in found}
+
+
+@pytest.mark.parametrize("verb", RUN_FOR_JSON)
+def test_json_has_the_documented_shape(verb: str, place: Callable[[bool], Path]) -> None:
+    place(False)
+    result = CliRunner().invoke(app, [*RUN_FOR_JSON[verb], "--json"])
+    assert result.exit_code == 0, result.stderr
+    compare(documented_json()[verb], json.loads(result.stdout), verb)
+
+
+def compare(told: Any, real: Any, where: str) -> None:
+    """Equal keys at every level; "…" in the documentation stands for more of the same."""
+    if isinstance(told, dict):
+        assert isinstance(real, dict), where
+        if "…" not in told:
+            assert set(told) == set(real), where
+        for key in told.keys() - {"…"}:
+            assert key in real, f"{where}.{key}"
+            compare(told[key], real[key], f"{where}.{key}")
+    elif isinstance(told, list):
+        assert isinstance(real, list), where
+        if told and real:
+            compare(told[0], real[0], f"{where}[0]")
+    elif told is not None and real is not None:
+        numbers = (int, float)
+        assert isinstance(real, type(told)) or (isinstance(told, numbers) and isinstance(real, numbers)), where
+
+
+def test_exit_codes_are_those_of_the_errors() -> None:
+    from chiasm.cli.guard import EXIT_CODES
+
+    page = (ROOT / "docs" / "command-line.md").read_text(encoding="utf8")
+    told = set(re.findall(r"^\| (\d+) \|", page, re.MULTILINE))
+    assert told == set(re.findall(r"^  (\d+) ", EXIT_CODES, re.MULTILINE))
+
+
+# --- dependencies and configuration ------------------------------------------------------------------------------------------
+
+
+def test_every_dependency_is_explained() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))
+    groups = {"": project["project"]["dependencies"], **project["project"]["optional-dependencies"]}
+    wanted = {re.split(r"[\[<>=! ]", line)[0] for lines in groups.values() for line in lines}
+    page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf8")
+    told = re.findall(r"^\| `([\w.-]+)` \|", page, re.MULTILINE)
+    assert set(told) == wanted | set(project["build-system"]["requires"][0].split(">")[:1])
+    assert len(told) == len(set(told))
+
+
+MEANING = {
+    "build.seed": "every random choice of the split; the same inputs and seed give the same table",
+    "build.text_column": "manifest: the only column to take texts from; none: every column it knows",
+    "build.image_column": "manifest: the only column to take pictures from; none: every column it knows",
+    "build.audio_column": "manifest: the only column to take sounds from; none: every column it knows",
+    "data.modalities": "which of the table's modalities the run learns from; at least two of them must be there",
+    "data.train_split": "the split whose rows are drawn",
+    "data.validation_split": "the split that the learning curves are measured on; a table without it trains without curves",
+    "model.trunk": "multiway: one Transformer whose attention is shared, with a feed-forward expert a modality; "
+    "separate: a Transformer a modality",
+    "model.width": "D, the width of the tokens; a multiple of heads",
+    "model.heads": "attention heads",
+    "model.layers": "blocks of the trunk",
+    "model.activation": "of the feed-forward network",
+    "model.norm": "layer normalisation or its root-mean-square form",
+    "model.embedding": "E, the numbers an embedding has",
+    "model.pool": "how tokens become one vector: their mean, or the first",
+    "model.text.vocabulary": "entries of the byte-level BPE vocabulary, trained on the train split's texts",
+    "model.image.size": "side in pixels to which pictures are scaled; a multiple of patch",
+    "model.image.patch": "side of a patch in pixels: a picture is (size / patch)² tokens",
+    "objective.contrastive": "InfoNCE, or SigLIP's pairwise sigmoid loss",
+    "optimizer.kind": "AdamW for everything, or Muon for the trunks' matrices with AdamW for the rest",
+    "optimizer.learning_rate": "AdamW's peak",
+    "optimizer.weight_decay": "of matrices only",
+    "optimizer.betas": "AdamW's",
+    "train.steps": "end after so many steps; one of steps and minutes is needed",
+    "train.minutes": "end after so many minutes of training; with both, whichever comes first",
+    "train.seed": "of weights, sampling, augmentation and token dropping",
+    "train.precision": "of activations; weights are float32. auto: bfloat16 where the hardware multiplies it natively",
+    "train.device": "auto: CUDA, else MPS, else the CPU",
+    "train.checkpoint_minutes": "time between two checkpoints",
+    "train.tensorboard": "also write TensorBoard events to RUN/tensorboard (needs the extra of that name)",
+    "system": "the system to train; there is one so far",
+}
+"""What config.py leaves unsaid because the name says it to those who know the field."""
+
+
+def configuration_page() -> str:
+    """docs/configuration.md, from config.py."""
+    lines = [
+        "# Configuration",
+        "",
+        "Every key, its default and what it does. Written by `python tests/test_docs.py` from",
+        "[config.py](../src/chiasm/config.py); a test keeps the two in step. Unknown keys, wrong types and combinations that cannot work are",
+        "errors before anything heavy starts, with the nearest right key named.",
+        "",
+        "A file and the command line say the same: `train.batch` is the key `batch` of the section `train` in YAML, and",
+        "`train.batch=512` after `chiasm train TABLE.lance`. Values on the command line are YAML too (`data.languages={en: 1, zh: 0.5}`)",
+        "and win over the file.",
+        "",
+        "# A run",
+        "",
+        "`chiasm train RUN.yaml` reads this, and `config.yaml` of a run folder is exactly this. Two keys have no default: `data.table`, and one of",
+        "`train.steps` and `train.minutes`.",
+        "",
+        *_section(RunConfig, ""),
+        "# A build",
+        "",
+        "`chiasm build SOURCE OUT.lance key=value …`, or `-c BUILD.yaml`; in Python the keyword arguments of `chiasm.build`.",
+        "",
+        *_section(BuildConfig, "build."),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(kind: type[Section], prefix: str) -> list[str]:
+    schema = kind.model_json_schema()
+    rows: list[str] = []
+    below: list[str] = []
+    for name, field in kind.model_fields.items():
+        key = prefix + name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            below += [f"## {key}", "", *_section(field.annotation, f"{key}.")]
+            continue
+        meaning = field.description or MEANING[key]
+        default = "*none*" if field.is_required() else _value(field.get_default(call_default_factory=True))
+        shown = key.removeprefix("build.")
+        rows.append(
+            f"| `{shown}` | {default} | {_values(schema['properties'][name])} | {meaning} |".replace("a|b", "a\\|b")
+        )
+    table = ["| key | default | values | meaning |", "|---|---|---|---|", *rows, ""] if rows else []
+    return [*table, *below]
+
+
+def _value(default: Any) -> str:
+    if default is None:
+        return "–"
+    plain = list(default) if isinstance(default, tuple) else default
+    return f"`{json.dumps(plain)}`".replace('"', "")
+
+
+def _values(schema: Mapping[str, Any]) -> str:
+    """A JSON schema's type and bounds in words."""
+    if "anyOf" in schema:
+        return " or ".join("–" if part.get("type") == "null" else _values(part) for part in schema["anyOf"])
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "prefixItems" in schema:
+        return "list of " + ", ".join(_values(part) for part in schema["prefixItems"])
+    if schema["type"] == "array":
+        return f"list of {_values(schema['items'])}" if schema.get("items") else "list"
+    if schema["type"] == "object":
+        return f"name: {_values(schema['additionalProperties'])}"
+    words = {"integer": "whole number", "number": "number", "string": "text", "boolean": "`true`, `false`"}[
+        schema["type"]
+    ]
+    signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
+    bounds = [f"{sign} {schema[name]:g}" for name, sign in signs.items() if name in schema]
+    return " ".join([words, ", ".join(bounds)]).strip()
+
+
+def test_configuration_page_is_in_step() -> None:
+    assert CONFIGURATION.read_text(encoding="utf8") == configuration_page(), "run `python tests/test_docs.py`"
+
+
+def test_nothing_is_explained_twice_or_in_vain() -> None:
+    def keys(kind: type[Section], prefix: str) -> Iterator[tuple[str, str | None]]:
+        for name, field in kind.model_fields.items():
+            if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+                yield from keys(field.annotation, f"{prefix}{name}.")
+            else:
+                yield prefix + name, field.description
+
+    unsaid = {
+        key
+        for kind, prefix in ((RunConfig, ""), (BuildConfig, "build."))
+        for key, said in keys(kind, prefix)
+        if not said
+    }
+    assert set(MEANING) == unsaid
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    CONFIGURATION.write_text(configuration_page(), encoding="utf8")
