@@ -158,7 +158,7 @@ def command_lines() -> Iterator[Any]:
                     yield pytest.param(words, id=f"{page}:{line + number}")
 
 
-@pytest.mark.parametrize("words", command_lines())
+@pytest.mark.parametrize("words", list(command_lines()))
 def test_every_command_parses(words: str) -> None:
     parts = shlex.split(words.partition("#")[0] if '"' not in words else words, comments=True)
     while parts and re.fullmatch(r"[A-Z_]+=\S*", parts[0]):  # environment variables

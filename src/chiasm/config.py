@@ -64,7 +64,7 @@ class DataConfig(Section):
     languages: Mapping[str, Annotated[float, Field(gt=0)]] | None = Field(
         default=None,
         description="languages of texts and speech to learn from, and how often each is drawn against the others; None: all alike. "
-        "Items without a language always count, at weight 1",
+        "Items without a language always count, at weight 1. A record speaks one language a step: its voice follows its first text",
     )
     cache_mib: Positive = Field(
         default=4096,
@@ -180,7 +180,10 @@ class TrainConfig(Section):
     threads: Positive | None = Field(
         default=None, description="CPU threads a process; None: the cores shared among the processes"
     )
-    processes: Positive = Field(default=1, description="data-parallel processes on this machine (torchrun)")
+    processes: Positive | Literal["auto"] = Field(
+        default=1,
+        description="data-parallel processes on this machine; auto: one a core up to 4 on a CPU, where small steps do not fill threads, else 1",
+    )
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 1.0
     checkpoint_steps: Positive | None = Field(default=None, description="also save every so many steps")
     keep: Positive = Field(default=2, description="checkpoints kept")
@@ -193,7 +196,7 @@ class TrainConfig(Section):
     def _ends(self) -> TrainConfig:
         if self.steps is None and self.minutes is None:
             raise ValueError("give `steps` or `minutes`: a run must know when to end")
-        if self.batch % (self.accumulate * self.processes):
+        if self.batch % (self.accumulate * (1 if self.processes == "auto" else self.processes)):
             raise ValueError(
                 f"batch {self.batch} does not divide into accumulate {self.accumulate} × processes {self.processes}"
             )

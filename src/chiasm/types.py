@@ -130,6 +130,7 @@ class Items:
     value: text int64 [I, N] · image uint8 [I, H, W, 3] · audio uint8 [I, T, M] (quantised log-mel)
     valid: bool [I, N | 1 | T], True where the value is real and not padding
     owner: int64 [I], the record of the batch (0 … B−1) that each item belongs to
+    language: int64 [I] or None, a number for each language, −1 where it is unknown (pictures have none)
     keep: int64 [I, K] or None, the tokens that a training step looks at (FLIP, arXiv 2212.00794). It is drawn with the batch, so
     that a model has no randomness of its own: the same batch gives the same output, in a second pass or after a restart.
     """
@@ -138,6 +139,7 @@ class Items:
     valid: Tensor
     owner: Tensor
     keep: Tensor | None = None
+    language: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)

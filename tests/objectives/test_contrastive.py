@@ -87,3 +87,22 @@ def test_every_pair_of_modalities_present_and_no_other() -> None:
     torch.testing.assert_close(loss.total(losses), expected)
     apart = loss(output, {"text": ia, "image": ib, "audio": ia + 100})
     assert list(apart) == ["text-image"]
+
+
+def test_a_text_and_a_voice_are_positives_in_one_language_only() -> None:
+    """Record 0 has texts in languages 0 and 1 and a voice in 1; record 1 text and voice in 0; record 2 a voice of unknown language."""
+    text, audio, _, _ = data(4, 3)
+    it, ia = torch.tensor([0, 0, 1, 2]), torch.tensor([0, 1, 2])
+    lt, la = torch.tensor([0, 1, 0, 1]), torch.tensor([1, 0, -1])
+    output = Output({"text": text, "audio": audio}, torch.tensor(10.0, dtype=torch.float64))
+    found = Contrastive()(output, {"text": it, "audio": ia}, {"text": lt, "audio": la})["text-audio"]
+    kept = text[[1, 2, 3]]
+    expected = naive_info_nce(kept, audio, torch.arange(3), torch.arange(3), output.scale)
+    torch.testing.assert_close(found, expected)
+
+
+def test_languages_are_ignored_where_no_record_has_both_sides_in_one() -> None:
+    text, audio, it, ia = data(4, 4)
+    output = Output({"text": text, "audio": audio}, torch.tensor(10.0, dtype=torch.float64))
+    found = Contrastive()(output, {"text": it, "audio": ia}, {"text": torch.zeros_like(it), "audio": torch.ones_like(ia)})
+    torch.testing.assert_close(found["text-audio"], naive_info_nce(text, audio, it, ia, output.scale))

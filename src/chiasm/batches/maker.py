@@ -7,7 +7,7 @@ So a batch does not depend on how many processes, threads or restarts there were
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,7 +26,8 @@ class Choices:
     """What each training record has to choose from, after languages and held-out makers are filtered: parallel lists, one entry a record.
 
     row: position in the table · identity: equal for records that count as the same thing · texts, first text first ·
-    media: indices of the row's usable media by modality, first first · weights: how often each text or medium is drawn against its neighbours.
+    media: indices of the row's usable media by modality, first first · weights: how often each text or medium is drawn against its neighbours ·
+    languages: a number for each text's or medium's language, −1 where it is unknown.
     """
 
     ids: list[str]
@@ -35,6 +36,7 @@ class Choices:
     texts: list[list[str]]
     media: Mapping[str, list[list[int]]]
     weights: Mapping[str, list[list[float]]]
+    languages: Mapping[str, list[list[int]]]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -73,17 +75,25 @@ class Maker:
         return self._assemble(np.asarray(records, np.int64), None)
 
     def _assemble(self, records: NDArray[np.int64], draws: _Draws | None) -> Batch:
-        items: dict[str, Items] = {}
-        for modality in self._modalities:
-            made = {"text": self._texts, "image": self._images, "audio": self._sounds}[modality](records, draws)
-            if made is not None:
-                items[modality] = made
+        # The first text drawn sets the language that the record speaks in this step: its voice follows where it can.
+        texts = self._texts(records, draws) if "text" in self._modalities else None
+        made = {
+            "text": texts,
+            "image": self._images(records, draws) if "image" in self._modalities else None,
+            "audio": self._sounds(records, draws, texts) if "audio" in self._modalities else None,
+        }
+        items = {m: made[m] for m in self._modalities}
         ids = tuple(self._choices.ids[r] for r in records)
-        return Batch(ids, torch.from_numpy(self._choices.identity[records]), items)
+        return Batch(
+            ids,
+            torch.from_numpy(self._choices.identity[records]),
+            {m: part for m, part in items.items() if part is not None},
+        )
 
     def _texts(self, records: NDArray[np.int64], draws: _Draws | None) -> Items | None:
         texts: list[str] = []
         owner: list[int] = []
+        language: list[int] = []
         count = 1 if draws is None else self._data.texts_per_record
         u = None if draws is None else draws.uniform("text", self._most["text"])
         for position, record in enumerate(records):
@@ -91,13 +101,16 @@ class Maker:
             for index in self._draw("text", record, len(mine), count, None if u is None else u[position]):
                 texts.append(mine[index])
                 owner.append(position)
+                language.append(self._choices.languages["text"][record][index])
         if not texts:
             return None
         ids, valid = self._tokenizer.encode(texts, self._model.text.length)
-        return Items(torch.from_numpy(ids), torch.from_numpy(valid), torch.tensor(owner))
+        return Items(
+            torch.from_numpy(ids), torch.from_numpy(valid), torch.tensor(owner), language=torch.tensor(language)
+        )
 
     def _images(self, records: NDArray[np.int64], draws: _Draws | None) -> Items | None:
-        arrays, owner = self._fetch("image", records, draws, 1)
+        arrays, owner, _ = self._fetch("image", records, draws, 1, None)
         if not arrays:
             return None
         value, keep = np.stack(arrays), None
@@ -114,37 +127,53 @@ class Maker:
             None if keep is None else torch.from_numpy(keep),
         )
 
-    def _sounds(self, records: NDArray[np.int64], draws: _Draws | None) -> Items | None:
+    def _sounds(self, records: NDArray[np.int64], draws: _Draws | None, texts: Items | None) -> Items | None:
         count = 1 if draws is None else self._data.audio_per_record
-        arrays, owner = self._fetch("audio", records, draws, count)
+        spoken = np.full(len(records), -1, np.int64)
+        if draws is not None and texts is not None and texts.language is not None:
+            # Backwards, so that a record's first text has the last word.
+            spoken[texts.owner.numpy()[::-1]] = texts.language.numpy()[::-1]
+        arrays, owner, language = self._fetch("audio", records, draws, count, spoken)
         if not arrays:
             return None
         if draws is not None and self._model.audio.augment > 0:
             u = draws.uniform("sound", SOUND_DRAWS)
             arrays = [augment_sound(a, u[o], self._model.audio.augment) for a, o in zip(arrays, owner, strict=True)]
-        return pad_sounds(arrays, owner, self._model.audio.patch)
+        return replace(pad_sounds(arrays, owner, self._model.audio.patch), language=torch.from_numpy(language))
 
     def _fetch(
-        self, modality: str, records: NDArray[np.int64], draws: _Draws | None, count: int
-    ) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64]]:
-        """Up to `count` media a record, drawn without replacement, the first ones without draws; unreadable ones are left out."""
+        self,
+        modality: str,
+        records: NDArray[np.int64],
+        draws: _Draws | None,
+        count: int,
+        spoken: NDArray[np.int64] | None,
+    ) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64], NDArray[np.int64]]:
+        """Up to `count` media a record, drawn without replacement, those of the language `spoken` [B] before others; the first ones
+        without draws. → arrays, owners and languages; unreadable media are left out."""
         indices = [self._choices.media[modality][record] for record in records]
         u = None if draws is None else draws.uniform(modality, self._most[modality])
         keys: list[Key] = []
-        owner: list[int] = []
+        owner: list[tuple[int, int]] = []
         for position, (record, mine) in enumerate(zip(records, indices, strict=True)):
-            for index in self._draw(modality, record, len(mine), count, None if u is None else u[position]):
+            wanted = -1 if spoken is None else int(spoken[position])
+            for index in self._draw(modality, record, len(mine), count, None if u is None else u[position], wanted):
                 keys.append((self._choices.row[record], mine[index]))
-                owner.append(position)
+                owner.append((position, self._choices.languages[modality][record][index]))
         arrays = self._stores[modality].get(keys)
-        found = [(array, o) for array, o in zip(arrays, owner, strict=True) if array is not None]
-        return [array for array, _ in found], np.array([o for _, o in found], np.int64)
+        kept = [o for array, o in zip(arrays, owner, strict=True) if array is not None]
+        numbers = np.array(kept, np.int64).reshape(-1, 2)
+        return [array for array in arrays if array is not None], numbers[:, 0].copy(), numbers[:, 1].copy()
 
-    def _draw(self, modality: str, record: int, n: int, count: int, u: NDArray[np.float64] | None) -> Sequence[int]:
+    def _draw(
+        self, modality: str, record: int, n: int, count: int, u: NDArray[np.float64] | None, language: int = -1
+    ) -> Sequence[int]:
         """`count` of n items without replacement, each in proportion to its weight: the first arrivals of a race of exponentials."""
         if u is None or n <= count:
             return range(min(n, count))
         arrival = -np.log1p(-u[:n]) / self._choices.weights[modality][record]
+        if language >= 0:
+            arrival[np.array(self._choices.languages[modality][record]) != language] += 1e9
         return np.argsort(arrival)[:count].tolist()
 
 

@@ -137,20 +137,27 @@ class Contrastive(nn.Module):
         super().__init__()
         self.kind, self.tile, self.weights = kind, tile, dict(weights or {})
 
-    def forward(self, output: Output, identity: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """identity[modality]: int64 [I], row for row with output.embedding[modality]; equal identities are positives."""
+    def forward(
+        self, output: Output, identity: Mapping[str, Tensor], language: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """identity[modality]: int64 [I], row for row with output.embedding[modality]; equal identities are positives.
+
+        language[modality]: int64 [I], −1 for unknown. Between two modalities that both have it (a text, a voice), only items of the same
+        language are positives; one whose record is there in other languages only takes no part in that pair. Languages meet through
+        what has none (pictures): asking a sound of one language for a text of another drowns the signal (LOG.md).
+        """
         losses: dict[str, Tensor] = {}
         for one, two in itertools.combinations(output.embedding, 2):
-            a, b = output.embedding[one], output.embedding[two]
-            if not torch.isin(identity[one], identity[two]).any():
+            a, b, ia, ib = output.embedding[one], output.embedding[two], identity[one], identity[two]
+            if language is not None and one in language and two in language:
+                a, b, ia, ib = _by_language(a, b, ia, ib, language[one], language[two])
+            if not torch.isin(ia, ib).any():
                 continue
             if self.kind == "sigmoid":
                 assert output.bias is not None, "the sigmoid loss needs a model with a bias"
-                losses[f"{one}-{two}"] = sigmoid(
-                    a, b, identity[one], identity[two], output.scale, output.bias, self.tile
-                )
+                losses[f"{one}-{two}"] = sigmoid(a, b, ia, ib, output.scale, output.bias, self.tile)
             else:
-                losses[f"{one}-{two}"] = info_nce(a, b, identity[one], identity[two], output.scale, self.tile)
+                losses[f"{one}-{two}"] = info_nce(a, b, ia, ib, output.scale, self.tile)
         return losses
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
@@ -175,3 +182,25 @@ def _positive_mean(keys: Tensor, key_identity: Tensor, query_identity: Tensor) -
 def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     weight = mask.to(values.dtype)
     return (values * weight).sum() / weight.sum().clamp(min=1)
+
+
+def _by_language(
+    a: Tensor, b: Tensor, ia: Tensor, ib: Tensor, la: Tensor, lb: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The items that take part in a pair of modalities with languages, and identities that are equal for the same thing in the same
+    language. Where no record has both sides in one language, languages are ignored."""
+    la, lb = _filled(ia, la, ib, lb), _filled(ib, lb, ia, la)
+    span = int(max(la.max(), lb.max())) + 2
+    ka, kb = ia * span + la + 1, ib * span + lb + 1
+    if not torch.isin(ka, kb).any():
+        return a, b, ia, ib
+    # An item stays where it has a partner in its language, or none at all (then it is a negative like any other).
+    keep_a, keep_b = torch.isin(ka, kb) | ~torch.isin(ia, ib), torch.isin(kb, ka) | ~torch.isin(ib, ia)
+    return a[keep_a], b[keep_b], ka[keep_a], kb[keep_b]
+
+
+def _filled(identity: Tensor, language: Tensor, other_identity: Tensor, other_language: Tensor) -> Tensor:
+    """`language` with unknown ones (−1) taken from an item of the other side of the same identity."""
+    names, index = torch.cat([identity, other_identity]).unique(return_inverse=True)
+    known = language.new_full((len(names),), -1).scatter_reduce(0, index[len(identity) :], other_language, "amax")
+    return torch.where(language < 0, known[index[: len(identity)]], language)

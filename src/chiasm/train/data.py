@@ -112,11 +112,17 @@ def _choices(table: Table, config: RunConfig, split: str) -> Choices:
         languages = config.data.languages
         return 1.0 if languages is None or item.language is None else languages.get(item.language, 0.0)
 
+    numbers: dict[str, int] = {}
+
+    def language(item: Text | Media) -> int:
+        return -1 if item.language is None else numbers.setdefault(item.language, len(numbers))
+
     ids: list[str] = []
     kept: list[int] = []
     texts: list[list[str]] = []
     media: dict[str, list[list[int]]] = {m: [] for m in wanted}
     weights: dict[str, list[list[float]]] = {m: [] for m in ("text", *wanted)}
+    languages: dict[str, list[list[int]]] = {m: [] for m in ("text", *wanted)}
     for start in range(0, len(rows), 256):  # media bytes pass through here once; only their descriptions stay
         chunk = rows[start : start + 256]
         records: list[Record] = table.records(chunk, columns=["id", "texts", *wanted])
@@ -129,15 +135,17 @@ def _choices(table: Table, config: RunConfig, split: str) -> Choices:
             kept.append(row)
             texts.append([t.text for t in mine])
             weights["text"].append([weight(t) for t in mine])
+            languages["text"].append([language(t) for t in mine])
             for m in wanted:
                 media[m].append(indices[m])
                 weights[m].append([weight(getattr(record, m)[i]) for i in indices[m]])
+                languages[m].append([language(getattr(record, m)[i]) for i in indices[m]])
     # Records of the same first text are positives of each other: to call one a negative of the other would be wrong.
     named: dict[str, int] = {}
     identity = np.array(
         [named.setdefault(t[0].casefold(), r) if t else r for t, r in zip(texts, kept, strict=True)], np.int64
     )
-    return Choices(ids, kept, identity, texts, media, weights)
+    return Choices(ids, kept, identity, texts, media, weights, languages)
 
 
 def _store(

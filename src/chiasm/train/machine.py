@@ -46,11 +46,23 @@ def cpu_multiplies_bf16() -> bool:
     return any(flag in flags.split() for flag in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
+def choose_processes(wanted: int | str, device: str, batch: int) -> int:
+    """How many processes train together; `auto` never takes a number that does not divide the batch."""
+    if wanted != "auto":
+        return int(wanted)
+    if choose_device(device).type != "cpu":
+        return 1
+    return max(n for n in range(1, min(cores(), 4) + 1) if batch % n == 0)
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def set_threads(wanted: int | None, processes: int) -> None:
     """CPU threads of this process: as configured, else this machine's cores shared among the processes."""
-    torch.set_num_threads(
-        wanted or max(len(os.sched_getaffinity(0)) // processes if hasattr(os, "sched_getaffinity") else 1, 1)
-    )
+    torch.set_num_threads(wanted or max(cores() // processes, 1))
 
 
 def quiet_allocator() -> None:

@@ -26,7 +26,7 @@ from chiasm.train.distributed import World
 from chiasm.train.folder import open_run
 from chiasm.train.launch import under_torchrun, workers
 from chiasm.train.log import ChanceWarning, Log
-from chiasm.train.machine import choose_device, choose_dtype, quiet_allocator, set_threads
+from chiasm.train.machine import choose_device, choose_dtype, choose_processes, quiet_allocator, set_threads
 from chiasm.train.optimizer import Optimizer
 from chiasm.train.step import StepResult, to_device, train_step
 from chiasm.train.validate import validate
@@ -59,7 +59,12 @@ def train(config: RunConfig, out: Path, *, resume: bool = False, progress: Progr
                 return train_as(world, kept, out, progress if world.leads else None)
         finally:
             world.leave()
-    with open_run(out, config, resume, World()) as kept, workers(out, kept.train.processes) as world:
+    if not resume:
+        # Written down as a number: a resumed run must add up its gradients in the same order on another machine too.
+        settings = config.train
+        number = choose_processes(settings.processes, settings.device, settings.batch // settings.accumulate)
+        config = config.model_copy(update={"train": settings.model_copy(update={"processes": number})})
+    with open_run(out, config, resume, World()) as kept, workers(out, int(kept.train.processes)) as world:
         try:
             return train_as(world, kept, out, progress)
         finally:

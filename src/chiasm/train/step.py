@@ -16,6 +16,10 @@ from chiasm.train.optimizer import Optimizer
 from chiasm.types import Batch, Items
 
 
+SPEAKING = ("text", "audio")
+"""Modalities whose items have a language."""
+
+
 @dataclass(frozen=True)
 class StepResult:
     loss: float
@@ -34,7 +38,13 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
         return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
 
     items = {
-        m: Items(move(i.value), move(i.valid), move(i.owner), None if i.keep is None else move(i.keep))
+        m: Items(
+            move(i.value),
+            move(i.valid),
+            move(i.owner),
+            None if i.keep is None else move(i.keep),
+            None if i.language is None else move(i.language),
+        )
         for m, i in batch.items.items()
     }
     return Batch(batch.ids, move(batch.identity), items)
@@ -62,6 +72,7 @@ def train_step(
         made = [{m: model.embed(m, items, dtype) for m, items in chunk.items.items()} for chunk in chunks]
     leaves: dict[str, Tensor] = {}
     identity: dict[str, Tensor] = {}
+    language: dict[str, Tensor] = {}
     slices: dict[str, slice] = {}
     for m in model.modalities:
         mine = [part[m].detach() for part in made if m in part]
@@ -73,8 +84,12 @@ def train_step(
         if len(gathered):
             leaves[m] = gathered.requires_grad_()
             identity[m] = world.gather(labels)[0]
+            if m in SPEAKING:
+                spoken = [chunk.items[m].language for chunk in chunks if m in chunk.items]
+                codes = [code for code in spoken if code is not None]
+                language[m] = world.gather(torch.cat(codes) if codes else torch.full_like(labels, -1))[0]
     output = model.output(leaves)
-    losses = objective(output, identity)
+    losses = objective(output, identity, language)
     if not losses:
         raise NonFiniteError(f"step {step}: no two modalities of this batch share a record; batch: {_names(chunks)}")
     total = objective.total(losses)
