@@ -165,7 +165,7 @@ def test_every_command_parses(words: str) -> None:
         parts.pop(0)
     if parts[0] == "make":
         targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf8"), re.MULTILINE)
-        assert [part for part in parts[1:] if "=" not in part][0] in targets
+        assert next(part for part in parts[1:] if "=" not in part) in targets
         return
     if parts[0] == "python" and parts[1].endswith(".py"):
         assert (ROOT / parts[1]).is_file()
@@ -215,6 +215,20 @@ def test_every_yaml_block_is_a_configuration(page: str, code: str, tmp_path: Pat
     path = tmp_path / "block.yaml"
     path.write_text(code, encoding="utf8")
     load_config(RunConfig if re.search(r"^data:", code, re.MULTILINE) else BuildConfig, path)
+
+
+RECIPES = [*sorted((ROOT / "recipes").glob("*.yaml")), *sorted((ROOT / "src" / "chiasm" / "recipes").glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_every_recipe_is_valid_and_opens_with_its_command(path: Path) -> None:
+    load_config(RunConfig, path)
+    head = [line.lstrip("# ") for line in path.read_text(encoding="utf8").splitlines() if line.startswith("#")]
+    assert any(line.startswith("command ") for line in head)
+    for line in head:
+        found = re.match(r"(?:\w+ +)?(chiasm .*)", line)
+        if found:
+            check_chiasm(shlex.split(found[1])[1:])
 
 
 # --- Python and JSON, run ----------------------------------------------------------------------------------------------------
@@ -321,6 +335,18 @@ def test_exit_codes_are_those_of_the_errors() -> None:
     assert told == set(re.findall(r"^  (\d+) ", EXIT_CODES, re.MULTILINE))
 
 
+def test_every_reason_of_the_ledger_is_explained() -> None:
+    source = "".join(path.read_text(encoding="utf8") for path in (ROOT / "src").rglob("*.py"))
+    raised = re.findall(r'(?:MediaError|RowError)\(\s*"(\w+)"|"record", "(\w+)"', source)
+    page = (ROOT / "docs" / "own-data.md").read_text(encoding="utf8")
+    rows = re.findall(
+        r"^\| ((?:`\w+` ?)+)\|", page[page.index("| reason |") : page.index("Reading it again")], re.MULTILINE
+    )
+    told = {reason for row in rows for reason in re.findall(r"\w+", row)}
+    assert {one or two for one, two in raised} - told == set()
+    assert not [reason for reason in told if f'"{reason}"' not in source]
+
+
 # --- dependencies and configuration ------------------------------------------------------------------------------------------
 
 
@@ -381,7 +407,7 @@ def configuration_page() -> str:
         "errors before anything heavy starts, with the nearest right key named.",
         "",
         "A file and the command line say the same: `train.batch` is the key `batch` of the section `train` in YAML, and",
-        "`train.batch=512` after `chiasm train TABLE.lance`. Values on the command line are YAML too (`data.languages={en: 1, zh: 0.5}`)",
+        "`train.batch=512` after `chiasm train TABLE.lance`. Values on the command line are YAML too (`'data.languages={en: 1, zh: 0.5}'`, quoted for the shell)",
         "and win over the file.",
         "",
         "# A run",

@@ -123,8 +123,8 @@ class _Story:
         return data
 
     def train(self, config: RunConfig, fresh: bool) -> LoadedModel:
-        from chiasm.api import load
         from chiasm.train import checkpoint
+        from chiasm.train.model import load
         from chiasm.train.run import train as run_training
 
         folder = self.out / "checkpoints"
@@ -137,7 +137,7 @@ class _Story:
             done = found is not None and bool(found.state.get("finished"))
             if not done:
                 run_training(config, self.out, resume=found is not None, progress=progress)
-            model = load(self.out, device=self.device)
+            model = load(self.out, device=self.device, remember=True)
         if done:
             self._done(f"trained already: {self.out} is used as it is; --fresh trains anew")
         else:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from chiasm.batches.maker import pad_sounds
 from chiasm.config import RunConfig, load_config
@@ -19,7 +21,7 @@ from chiasm.modalities.prepare import decoder
 from chiasm.modalities.text import Tokenizer, clean_text
 from chiasm.systems.chiasm import Chiasm, make_chiasm
 from chiasm.train import checkpoint
-from chiasm.train.machine import choose_device, choose_dtype, quiet_allocator
+from chiasm.train.machine import choose_device, choose_dtype, cores, quiet_allocator
 from chiasm.types import Items, Media, Text
 
 Medium = str | Path | bytes | Media
@@ -30,16 +32,18 @@ class LoadedModel:
     """Embeds texts, pictures and sounds into one space: unit-length vectors whose dot product is the cosine similarity."""
 
     def __init__(
-        self, config: RunConfig, model: Chiasm, tokenizer: Tokenizer, device: torch.device, path: Path
+        self,
+        config: RunConfig,
+        model: Chiasm,
+        tokenizer: Tokenizer,
+        device: torch.device,
+        path: Path,
+        remember: bool = False,
     ) -> None:
-        self.config, self.model, self.tokenizer, self.device, self.path = (
-            config,
-            model.eval(),
-            tokenizer,
-            device,
-            path,
-        )
+        self.config, self.tokenizer, self.device, self.path = config, tokenizer, device, path
+        self.model = model.eval()
         self._identity: str | None = None
+        self._memory: dict[bytes, NDArray[np.float32]] | None = {} if remember else None
         # float32 unless the hardware has bfloat16: the same choice as in training, so the same embeddings as were measured there.
         self.dtype = choose_dtype(config.train.precision, device)
 
@@ -85,7 +89,6 @@ class LoadedModel:
         many = [value] if isinstance(value, (str, bytes, Path, Media)) else list(value)
         return self.embed_items(modality, [_item(modality, one) for one in many])
 
-    @torch.no_grad()
     def embed_items(
         self,
         modality: str,
@@ -100,11 +103,23 @@ class LoadedModel:
         vectors = np.zeros((len(items), self.dimension), np.float32)
         for start in range(0, len(items), batch):
             part = items[start : start + batch]
-            made = self._prepare(modality, part)
-            vectors[start : start + batch] = self.model.embed(modality, made, self.dtype).float().cpu().numpy()
+            vectors[start : start + batch] = self._embed_batch(modality, part)
             if progress:
                 progress(len(part))
         return vectors
+
+    def _embed_batch(self, modality: str, items: Sequence[Text | Media]) -> NDArray[np.float32]:
+        if self._memory is None:
+            return self._compute(modality, items)
+        keys = [_content(modality, item) for item in items]
+        missing = {key: item for key, item in zip(keys, items, strict=True) if key not in self._memory}
+        if missing:
+            self._memory.update(zip(missing, self._compute(modality, list(missing.values())), strict=True))
+        return np.stack([self._memory[key] for key in keys])
+
+    @torch.no_grad()
+    def _compute(self, modality: str, items: Sequence[Text | Media]) -> NDArray[np.float32]:
+        return self.model.embed(modality, self._prepare(modality, items), self.dtype).float().cpu().numpy()
 
     def _prepare(self, modality: str, items: Sequence[Text | Media]) -> Items:
         config = self.config.model
@@ -115,7 +130,10 @@ class LoadedModel:
             made = Items(torch.from_numpy(ids), torch.from_numpy(valid), owner)
         else:
             decode, _, _ = decoder(modality, config)
-            arrays = [decode(read_bytes(item)) for item in items if isinstance(item, Media)]
+            media = [item for item in items if isinstance(item, Media)]
+            # Decoders release the interpreter's lock; BLAS threads under each of them would only fight.
+            with ThreadPoolExecutor(cores()) as pool, threadpool_limits(1, "blas"):
+                arrays = list(pool.map(lambda item: decode(read_bytes(item)), media))
             if modality == "image":
                 made = Items(torch.from_numpy(np.stack(arrays)), torch.ones(len(arrays), 1, dtype=torch.bool), owner)
             else:
@@ -123,8 +141,10 @@ class LoadedModel:
         return Items(made.value.to(self.device), made.valid.to(self.device), made.owner.to(self.device))
 
 
-def load(run: Path, device: str = "auto") -> LoadedModel:
+def load(run: Path, device: str = "auto", remember: bool = False) -> LoadedModel:
     """The newest checkpoint of a run folder, or a checkpoint folder itself, verified against its checksums.
+
+    remember: keep every embedding in memory and never compute the same item twice, for a session that measures, indexes and reports.
 
     Raises ModelError where there is none, CheckpointError where it is damaged or of a later version.
     """
@@ -140,7 +160,7 @@ def load(run: Path, device: str = "auto") -> LoadedModel:
     except RuntimeError as error:
         raise ModelError(f"{path}: weights and configuration do not fit: {str(error).splitlines()[0]}") from None
     chosen = choose_device(device)
-    return LoadedModel(config, model.to(chosen), tokenizer, chosen, path)
+    return LoadedModel(config, model.to(chosen), tokenizer, chosen, path, remember)
 
 
 def _item(modality: str, value: Medium) -> Text | Media:
@@ -155,3 +175,12 @@ def _item(modality: str, value: Medium) -> Text | Media:
     if not os.path.isfile(value):
         raise MediaError("missing", f"{value}: no such file")
     return Media(path=str(value))
+
+
+def _content(modality: str, item: Text | Media) -> bytes:
+    """What makes two items the same to a model."""
+    if isinstance(item, Text):
+        content = item.text.encode("utf8", "surrogatepass")
+    else:
+        content = item.data if item.data is not None else f"\0{item.path}".encode("utf8", "surrogateescape")
+    return hashlib.blake2b(content, digest_size=16, key=modality.encode()).digest()
