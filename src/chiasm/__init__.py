@@ -1,4 +1,4 @@
-"""chiasm: one space for text, images, audio and video, learned from your own paired data.
+"""chiasm: one space for text, images and sound, learned from your own paired data.
 
     import chiasm
 

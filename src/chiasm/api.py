@@ -85,6 +85,8 @@ class Dataset(Table):
         from chiasm.train.run import train as run_training
 
         config = run_config(self.path, settings, minutes=minutes, steps=steps)
+        if resume and (settings or minutes is not None or steps is not None):
+            raise ConfigError("a resumed run keeps its settings: leave out settings, minutes and steps")
         result = run_training(config, Path(out), resume=resume, progress=progress)
         return load(result.run)
 

@@ -104,5 +104,7 @@ def test_a_text_and_a_voice_are_positives_in_one_language_only() -> None:
 def test_languages_are_ignored_where_no_record_has_both_sides_in_one() -> None:
     text, audio, it, ia = data(4, 4)
     output = Output({"text": text, "audio": audio}, torch.tensor(10.0, dtype=torch.float64))
-    found = Contrastive()(output, {"text": it, "audio": ia}, {"text": torch.zeros_like(it), "audio": torch.ones_like(ia)})
+    found = Contrastive()(
+        output, {"text": it, "audio": ia}, {"text": torch.zeros_like(it), "audio": torch.ones_like(ia)}
+    )
     torch.testing.assert_close(found["text-audio"], naive_info_nce(text, audio, it, ia, output.scale))

@@ -103,3 +103,11 @@ def test_an_empty_folder_says_what_was_looked_for(tmp_path: Path) -> None:
 def test_order_does_not_change(tmp_path: Path) -> None:
     write(tmp_path, {f"{name}.txt": name for name in "zyxabc"})
     assert list(read(tmp_path)[0]) == sorted("zyxabc")
+
+
+def test_a_picture_of_the_whole_name_is_no_language(tmp_path: Path) -> None:
+    write(tmp_path, {"my.dog.png": b"p", "my.dog.txt": "my dog", "my.cat.de.txt": "meine Katze", "my.cat.png": b"p"})
+    records, _ = read(tmp_path)
+    assert list(records) == ["my.cat", "my.dog"]
+    assert records["my.dog"].texts[0].language is None
+    assert records["my.cat"].texts[0].language == "de"

@@ -8,14 +8,16 @@ import pytest
 import torch
 from train_cases import losses, run_config, weights
 
-from chiasm.errors import NonFiniteError
+from chiasm.errors import ConfigError, NonFiniteError
 from chiasm.objectives.contrastive import Contrastive
 from chiasm.systems.chiasm import Chiasm, make_chiasm
 from chiasm.train.data import TrainingData, prepare
 from chiasm.train.distributed import World
+from chiasm.train.model import load
 from chiasm.train.optimizer import Optimizer
-from chiasm.train.run import train
+from chiasm.train.run import train, train_as
 from chiasm.train.step import train_step
+from chiasm.types import Text
 
 
 def set_up(things: Path, folder: Path, *overrides: str) -> tuple[Chiasm, TrainingData, Optimizer]:
@@ -83,3 +85,18 @@ def test_a_run_ends_in_time_and_says_so(things: Path, tmp_path: Path) -> None:
     assert 1.2 <= result.seconds < 10
     assert len(losses(tmp_path / "timed")) == result.steps
     assert weights(tmp_path / "timed")
+
+
+def test_a_batch_that_does_not_divide_among_processes_is_refused(things: Path, tmp_path: Path) -> None:
+    """torchrun may bring any number of processes; records must not be lost to rounding."""
+    with pytest.raises(ConfigError, match="does not divide"):
+        train_as(World(rank=0, size=3), run_config(things), tmp_path, None)
+
+
+def test_remembered_embeddings_equal_fresh_ones(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remembering = load(finished, remember=True)
+    texts = [Text("a small red block"), Text("a large blue block"), Text("a small red block")]
+    expected = load(finished).embed_items("text", texts)
+    assert abs(remembering.embed_items("text", texts) - expected).max() < 1e-6
+    monkeypatch.setattr(remembering.model, "embed", None)  # any further computation fails
+    assert abs(remembering.embed_items("text", texts[::-1]) - expected[::-1]).max() < 1e-6

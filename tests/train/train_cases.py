@@ -67,7 +67,7 @@ def run_config(table: Path, *overrides: str) -> RunConfig:
             "image": {"size": 16, "patch": 4},
             "audio": {"seconds": 0.5},
         },
-        "train": {"batch": 8, "steps": 12, "checkpoint_steps": 3, "threads": 1, "precision": "fp32"},
+        "train": {"batch": 8, "steps": 12, "checkpoint_steps": 3, "threads": 1, "processes": 1, "precision": "fp32"},
     }
     return load_config(RunConfig, base=base, overrides=overrides)
 

@@ -66,6 +66,11 @@ class Table:
         return self._dataset.version
 
     @property
+    def created(self) -> str:
+        """When the table was built, to the microsecond: tells it from another that was built in its place."""
+        return str(self._dataset.versions()[0]["timestamp"])
+
+    @property
     def metadata(self) -> dict[str, Any]:
         """The build's summary: source, attribution, counts, splits, seed, configuration, and what was set
         since. A copy.

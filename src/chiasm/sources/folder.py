@@ -3,8 +3,8 @@ cat.wav.
 
 - `cat.txt` holds the record's texts: paragraphs (separated by blank lines) are texts of their own; lines
 within one are joined. - A language after the stem says in which language a text or a recording is:
-`cat.de.txt`, `cat.de.wav` (two or three letters, optionally a region: `pt_BR`). It needs its plain sibling
-or the language's dot: `cat_de.txt` is another record. - The name of the file's folder, below the root,
+`cat.de.txt`, `cat.de.wav` (two or three letters, optionally a region: `pt_BR`), unless a picture has that
+whole name. The dot matters: `cat_de.txt` is another record. - The name of the file's folder, below the root,
 becomes the label `folder`; a path, where it is deeper. - Hidden files and folders are passed over. Files of
 other kinds are noted in the ledger, and never silently lost.
 """
@@ -55,14 +55,19 @@ class FolderSource:
         """
         records: dict[str, list[tuple[str, str | None, str]]] = {}
         others: list[str] = []
+        known: list[tuple[str, str]] = []
         for path in _walk(self.root):
             kind = _KIND.get(Path(path).suffix.lower())
-            stem = Path(path).stem
-            if kind is None or (kind == "text" and stem.lower() in _NOTES):
+            if kind is None or (kind == "text" and Path(path).stem.lower() in _NOTES):
                 others.append(path)
-                continue
-            match = _LANGUAGE.match(stem) if kind != "image" else None
-            name, language = (match["stem"], match["language"]) if match else (stem, None)
+            else:
+                known.append((kind, path))
+        pictures = {str(Path(path).with_suffix("")) for kind, path in known if kind == "image"}
+        for kind, path in known:
+            plain = str(Path(path).with_suffix(""))
+            # A picture of the whole name settles it: my.dog.txt belongs to my.dog.png, and "dog" is no language.
+            match = _LANGUAGE.match(Path(path).stem) if kind != "image" and plain not in pictures else None
+            name, language = (match["stem"], match["language"]) if match else (Path(path).stem, None)
             key = str(Path(path).with_name(name))
             records.setdefault(key, []).append((kind, language, path))
         if not records:

@@ -1,6 +1,6 @@
 """Several processes, one model: the only file that talks to torch.distributed.
 
-Launched by torchrun (or by `chiasm train train.processes=N`, which calls it); one process is the default and needs none of it.
+Launched by torchrun, or by `chiasm train train.processes=N` (launch.py); one process is the default and needs none of it.
 The loss is computed on every process over the gathered embeddings of all, so each holds the exact gradient of the global loss with respect
 to its own items; parameters' gradients are then summed. No autograd passes through a collective.
 """

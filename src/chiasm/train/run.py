@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from chiasm.config import RunConfig, dump_config
-from chiasm.errors import Interrupted
+from chiasm.errors import ConfigError, Interrupted
 from chiasm.modalities.text import Tokenizer
 from chiasm.objectives.contrastive import Contrastive
 from chiasm.systems.chiasm import Chiasm, make_chiasm
@@ -73,6 +73,11 @@ def train(config: RunConfig, out: Path, *, resume: bool = False, progress: Progr
 
 def train_as(world: World, config: RunConfig, out: Path, progress: Progress | None) -> TrainResult:
     """Train as one process of `world`; the run folder is open and holds the configuration."""
+    parts = config.train.accumulate * world.size
+    if config.train.batch % parts:
+        raise ConfigError(
+            f"train.batch={config.train.batch} does not divide into accumulate {config.train.accumulate} × {world.size} processes"
+        )
     # Set up: machine, data, model, and whatever a checkpoint brings.
     quiet_allocator()
     set_threads(config.train.threads, world.size)

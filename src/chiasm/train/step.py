@@ -15,7 +15,6 @@ from chiasm.train.distributed import World
 from chiasm.train.optimizer import Optimizer
 from chiasm.types import Batch, Items
 
-
 SPEAKING = ("text", "audio")
 """Modalities whose items have a language."""
 
