@@ -76,6 +76,7 @@ class DataConfig(Section):
 class TextConfig(Section):
     vocabulary: Annotated[int, Field(ge=300)] = 4096
     length: Positive = Field(default=32, description="tokens; longer texts are cut")
+    drop: Fraction = Field(default=0.1, description="share of a text's tokens left out in training (word dropout)")
     layers: Positive | None = Field(
         default=None, description="blocks this modality passes (the last ones of a shared trunk); None: all"
     )
@@ -90,7 +91,7 @@ class ImageConfig(Section):
     drop: Fraction = Field(default=0.5, description="share of patches left out in training (FLIP, arXiv 2212.00794)")
     flip: bool = Field(default=False, description="mirror pictures at random: wrong where left and right are named")
     augment: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.5, description="strength of shift, scale and colour jitter"
+        default=0.5, description="strength of shift and contrast jitter"
     )
 
     @model_validator(mode="after")

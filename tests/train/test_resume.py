@@ -110,3 +110,23 @@ def test_a_second_trainer_is_refused(things: Path, tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match="another process"):
             train(run_config(things), out)
     train(run_config(things, "train.steps=1"), out)
+
+
+def test_word_dropout_keeps_both_ends_and_is_only_for_training(things: Path, tmp_path: Path) -> None:
+    from chiasm.train.data import prepare
+    from chiasm.train.distributed import World
+
+    maker = prepare(run_config(things, "model.text.drop=0.5"), tmp_path, World(), None, None).train
+    whole = maker.plain(range(8)).items["text"]
+    assert whole.valid[:, 0].all()
+    kept = [maker.make(step).items["text"] for step in range(30)]
+    for items in kept:
+        lengths = (items.value != 0).sum(1)
+        assert items.valid[:, 0].all()
+        assert items.valid[range(len(lengths)), lengths - 1].all()
+    inner = [
+        (items.valid[:, 1:].sum() - len(items.valid), (items.value[:, 1:] != 0).sum() - len(items.valid))
+        for items in kept
+    ]
+    share = float(sum(a for a, _ in inner)) / float(sum(b for _, b in inner))
+    assert 0.4 < share < 0.6

@@ -17,7 +17,7 @@ from chiasm.batches.augment import PICTURE_DRAWS, SOUND_DRAWS, augment_pictures,
 from chiasm.batches.sampler import Sampler
 from chiasm.batches.store import Key, Store
 from chiasm.config import DataConfig, ModelConfig
-from chiasm.modalities.text import Tokenizer
+from chiasm.modalities.text import EOS, Tokenizer
 from chiasm.types import Batch, Items
 
 
@@ -105,6 +105,14 @@ class Maker:
         if not texts:
             return None
         ids, valid = self._tokenizer.encode(texts, self._model.text.length)
+        if draws is not None and self._model.text.drop > 0:
+            u = draws.uniform("word", count * self._model.text.length).reshape(len(records), count, -1)
+            turn = [owner[:index].count(o) for index, o in enumerate(owner)] if count > 1 else [0] * len(owner)
+            kept = u[owner, turn, : ids.shape[1]] >= self._model.text.drop
+            # Both ends stay, so that no text is ever empty.
+            kept[:, 0] = True
+            kept[ids == EOS] = True
+            valid &= kept
         return Items(
             torch.from_numpy(ids), torch.from_numpy(valid), torch.tensor(owner), language=torch.tensor(language)
         )
@@ -196,5 +204,5 @@ class _Draws:
         self._seed, self._step, self._batch, self._mine = seed, step, batch, mine
 
     def uniform(self, purpose: str, columns: int) -> NDArray[np.float64]:
-        key = ("text", "image", "audio", "picture", "sound", "keep").index(purpose)
+        key = ("text", "image", "audio", "picture", "sound", "keep", "word").index(purpose)
         return np.random.default_rng((self._seed, self._step, key)).random((self._batch, columns))[self._mine]

@@ -79,7 +79,6 @@ def train_as(world: World, config: RunConfig, out: Path, progress: Progress | No
             f"train.batch={config.train.batch} does not divide into accumulate {config.train.accumulate} × {world.size} processes"
         )
     # Set up: machine, data, model, and whatever a checkpoint brings.
-    quiet_allocator()
     set_threads(config.train.threads, world.size)
     device = choose_device(config.train.device, world.rank)
     dtype = choose_dtype(config.train.precision, device)
@@ -88,6 +87,7 @@ def train_as(world: World, config: RunConfig, out: Path, progress: Progress | No
         print(f"warning: passed over a damaged checkpoint: {line}", file=sys.stderr)  # noqa: T201
     tokenizer = Tokenizer.load(found.path / "tokenizer.json") if found else None
     data = prepare(config, out, world, tokenizer, progress)
+    quiet_allocator()  # not before: what reading the table took goes back to the system
     torch.manual_seed(config.train.seed)
     model = make_chiasm(config.model, config.objective, data.modalities, data.tokenizer.size).to(device)
     if not found:
