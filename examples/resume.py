@@ -41,7 +41,7 @@ def main(root: Path) -> None:
     process.wait()
     print(f"killed; what is there: {sorted(path.name for path in killed.glob('checkpoints/step-*'))}")
 
-    data.train(killed, steps=STEPS, settings=SETTINGS, resume=True)
+    data.train(killed, resume=True)
     undisturbed = root / "undisturbed"
     data.train(undisturbed, steps=STEPS, settings=SETTINGS)
     equal = weights(killed) == weights(undisturbed)
