@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from itertools import permutations
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -14,8 +15,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from chiasm.errors import ConfigError
+from chiasm.types import MODALITIES
 
 Positive = Annotated[int, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -43,6 +46,14 @@ class BuildConfig(Section):
     artists: tuple[Literal["twemoji", "openmoji"], ...] = Field(
         default=("twemoji",), description="emoji: whose pictures; the first is the seen artist"
     )
+
+    @model_validator(mode="after")
+    def _trains(self) -> BuildConfig:
+        if self.validation + self.test >= 1:
+            raise ValueError(
+                f"test {self.test:g} + validation {self.validation:g} leaves nothing to train on: keep them below 1"
+            )
+        return self
 
 
 class DataConfig(Section):
@@ -72,10 +83,18 @@ class DataConfig(Section):
         description="disk for decoded media (RUN/cache); a table that needs more is decoded as it is drawn",
     )
 
+    @model_validator(mode="after")
+    def _unique(self) -> DataConfig:
+        if not self.modalities or len(set(self.modalities)) < len(self.modalities):
+            raise ValueError(f"modalities {', '.join(self.modalities) or '(none)'}: name each once")
+        return self
+
 
 class TextConfig(Section):
     vocabulary: Annotated[int, Field(ge=300)] = 4096
-    length: Positive = Field(default=32, description="tokens; longer texts are cut")
+    length: Annotated[int, Field(ge=3)] = Field(
+        default=32, description="tokens, with one for the beginning and one for the end; longer texts are cut"
+    )
     drop: Fraction = Field(default=0.1, description="share of a text's tokens left out in training (word dropout)")
     layers: Positive | None = Field(
         default=None, description="blocks this modality passes (the last ones of a shared trunk); None: all"
@@ -111,6 +130,12 @@ class AudioConfig(Section):
         default=0.5, description="strength of SpecAugment's time and frequency masks"
     )
 
+    @model_validator(mode="after")
+    def _fits(self) -> AudioConfig:
+        if round(self.seconds * 100) < self.patch:
+            raise ValueError(f"seconds {self.seconds:g} is shorter than one patch of {self.patch} frames of 10 ms")
+        return self
+
 
 class ModelConfig(Section):
     """The chiasm model. `trunk`: multiway = shared attention with an expert a modality; separate = a trunk a modality."""
@@ -132,6 +157,9 @@ class ModelConfig(Section):
     def _divides(self) -> ModelConfig:
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        for name, part in (("text", self.text), ("image", self.image), ("audio", self.audio)):
+            if part.layers is not None and part.layers > self.layers:
+                raise ValueError(f"{name}.layers {part.layers} is more than the model's layers {self.layers}")
         return self
 
 
@@ -143,6 +171,18 @@ class ObjectiveConfig(Section):
         default_factory=dict,
         description="weight of a pair of modalities, e.g. {audio-image: 0.5}; 1 where silent",
     )
+
+    @model_validator(mode="after")
+    def _pairs(self) -> ObjectiveConfig:
+        pairs = ["-".join(pair) for pair in permutations(MODALITIES[:3], 2)]
+        for name in self.weights:
+            if name not in pairs:
+                near = difflib.get_close_matches(name, pairs, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"the pairs are {', '.join(pairs[:2])}, …"
+                raise ValueError(f"weights: {name!r} is no pair of two modalities; {hint}")
+            if "-".join(reversed(name.split("-"))) in self.weights:
+                raise ValueError(f"weights: {name!r} is given in both orders; give one")
+        return self
 
 
 class OptimizerConfig(Section):
@@ -158,7 +198,7 @@ class OptimizerConfig(Section):
     orthogonal_steps: Positive = Field(default=3, description="muon: Newton–Schulz iterations")
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
-    betas: tuple[float, float] = (0.9, 0.98)
+    betas: tuple[Fraction, Fraction] = (0.9, 0.98)
     warmup: Fraction = Field(default=0.05, description="share of the run")
     final: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.0, description="learning rate at the end, as a share of the peak"
@@ -176,7 +216,7 @@ class TrainConfig(Section):
     )
     steps: Positive | None = None
     minutes: Annotated[float, Field(gt=0)] | None = None
-    seed: int = 0
+    seed: Seed = 0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     threads: Positive | None = Field(

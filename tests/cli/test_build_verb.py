@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,6 +62,8 @@ def test_an_existing_table_is_kept_unless_told(folder: Path, tmp_path: Path) -> 
         ("shapes", ["limt=5"], 2, "did you mean 'limit'?"),
         ("shapes", ["limit=none of it"], 2, "'limit'"),
         ("shapes", ["limit"], 2, "write key=value"),
+        ("shapes", ["test=0.6", "validation=0.4"], 2, "nothing to train on"),
+        ("emoji", ["test=0.5", "validation=0"], 2, "below 1"),
         ("shapes", ["-c", "nowhere.yaml"], 2, "nowhere.yaml: no such configuration file"),
         ("no-such-folder", [], 3, "no-such-folder"),
         ("empty", [], 3, "empty"),
@@ -68,10 +73,51 @@ def test_mistakes_are_one_line(
     folder: Path, tmp_path: Path, source: str, settings: list[str], code: int, message: str
 ) -> None:
     (tmp_path / "empty").mkdir()
-    result = chiasm("build", tmp_path / source, tmp_path / "t.lance", *settings)
+    given = source if source == "emoji" else tmp_path / source
+    result = chiasm("build", given, tmp_path / "t.lance", *settings)
     assert result.exit_code == code, result.stderr
     assert message in result.stderr
     assert [line for line in result.stderr.splitlines() if "error" in line.lower()][-1].startswith("error: ")
     assert "Traceback" not in result.output
     assert result.stdout == ""
     assert not (tmp_path / "t.lance").exists()
+
+
+def test_ctrl_c_ends_a_real_build_cleanly(tmp_path: Path) -> None:
+    manifest = tmp_path / "many.jsonl"
+    manifest.write_text("".join(f'{{"id": "{n}", "text": "text {n}"}}\n' for n in range(300_000)))
+    out = tmp_path / "out" / "t.lance"
+    command = [sys.executable, "-m", "chiasm", "build", str(manifest), str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("read ")
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait(timeout=60) == 130
+    assert [line for line in rest.splitlines() if not line.startswith("read ")] == ["interrupted"]
+    assert list(out.parent.iterdir()) == []
+
+
+def test_reasons_and_leaks_are_told(folder: Path, tmp_path: Path) -> None:
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n")
+    rows = [
+        {"id": "a", "image": "red_disc.png", "split": "train"},
+        {"id": "b", "image": "red_disc.png", "split": "test"},
+        {"id": "c", "image": "broken.png", "split": "test"},
+    ]
+    manifest = folder / "m.jsonl"
+    manifest.write_text("\n".join(map(json.dumps, rows)))
+    said = ok("build", manifest, tmp_path / "t.lance")
+    assert "warning: 1 leaks" in said.stderr
+    assert "a, b" in said.stderr
+    assert "too few rows to measure on (test 1, validation 0)" in said.stderr
+    (reason,) = as_json("build", manifest, tmp_path / "t.lance", "--overwrite")["reasons"]
+    assert f"1 × {reason}" in said.stdout
+    assert as_json("build", manifest, tmp_path / "t.lance", "--overwrite")["leaks"] == ["group in test and train: a, b"]
+
+
+def test_a_small_folder_can_be_tested_on(folder: Path, tmp_path: Path) -> None:
+    said = ok("build", folder, tmp_path / "t.lance")
+    assert Table(tmp_path / "t.lance").splits()["test"] == 2
+    assert "(validation 0)" in said.stderr
+    assert "warning" not in ok("build", folder, tmp_path / "u.lance", "validation=0").stderr

@@ -183,3 +183,15 @@ def test_plain_progress_has_rate_and_time_left(
     assert "read 50 %  12 s left  loss 1.235" in lines
     assert lines[-2].startswith("read 100 %  32.0 s")
     assert lines[-1] == "count 5"
+
+
+def test_torch_out_of_memory_is_the_machines_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+
+    def verb() -> None:
+        torch.empty(2**55, dtype=torch.uint8)
+
+    with pytest.raises(SystemExit) as ended:
+        guarded(verb)()
+    assert ended.value.code == 7
+    assert capsys.readouterr().err.startswith("error: out of memory: a smaller train.batch")

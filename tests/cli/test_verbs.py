@@ -31,6 +31,8 @@ def test_resume_takes_no_settings_and_needs_a_run(made: Made, tmp_path: Path) ->
     for arguments, code, message in (
         (["--resume"], 2, "say what to train"),
         (["--resume", "--out", made.run, "--steps", 9], 2, "keeps its settings"),
+        (["--resume", "--out", made.run, "train.steps=50"], 2, "keeps its settings: leave out train.steps=50"),
+        (["train.steps=50"], 2, "say first what to train"),
         (["--resume", "--out", tmp_path / "none"], 4, "config.yaml"),
         ([made.table, *TINY, "--out", made.run], 2, "--resume"),
     ):
@@ -56,6 +58,16 @@ def test_several_processes_are_one_command(made: Made, tmp_path: Path) -> None:
     [
         (["TABLE", "train.stepps=3"], 2, "did you mean 'steps'?"),
         (["TABLE", "model.width=33", "model.heads=2"], 2, "not a multiple of heads"),
+        (["TABLE", "train.seed=-1"], 2, "train.seed"),
+        (["TABLE", "model.text.length=2"], 2, "model.text.length"),
+        (["TABLE", "model.audio.seconds=0.005"], 2, "shorter than one patch"),
+        (["TABLE", "model.audio.patch=301"], 2, "shorter than one patch"),
+        (["TABLE", "optimizer.betas=[0.9,1.0]"], 2, "optimizer.betas"),
+        (["TABLE", "model.image.layers=9"], 2, "image.layers 9"),
+        (["TABLE", "data.modalities=[text,text]"], 2, "name each once"),
+        (["TABLE", "objective.weights={audio-imgae: 1}"], 2, "did you mean 'audio-image'?"),
+        (["TABLE", "objective.weights={text-text: 1}"], 2, "no pair"),
+        (["TABLE", "objective.weights={text-image: 1, image-text: 2}"], 2, "both orders"),
         (["nowhere.yaml"], 2, "nowhere.yaml: no such configuration file"),
         (["nowhere.lance"], 2, "chiasm build SOURCE"),
         (["FOLDER"], 3, "not a Lance table"),
@@ -148,6 +160,8 @@ def test_long_texts_leave_the_scores_whole(width: int) -> None:
         ([], 2, "nothing to search for"),
         (["a", "--where", "colour = 1"], 2, "the columns are id, texts"),
         (["a", "--to", "smell"], 2, "smell"),
+        (["a", "--device", "gpu"], 2, "gpu"),
+        (["a", "--where", "split = 'test' ; drop"], 2, "semicolon"),
         (["--image", "no.png"], 3, "no.png: no such file"),
         (["a", "--hybrid", "2"], 2, "between 0"),
         (["a", "--run", "no-such-run"], 4, "no-such-run"),
@@ -197,3 +211,36 @@ def test_python_builds_trains_evaluates_indexes(tmp_path: Path) -> None:
     assert chiasm.Dataset(tmp_path / "d.lance").search("a red disc", k=1)[0].rank == 1
     with pytest.raises(chiasm.errors.ConfigError, match="did you mean 'limit'"):
         chiasm.build(tmp_path / "f", tmp_path / "e.lance", limmit=3)
+
+
+def test_a_place_that_cannot_be_written_is_said_before_the_work(made: Made, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for arguments in (
+        ("train", made.table, *TINY, "--steps", 1, "--out", tmp_path / "file"),
+        ("train", made.table, *TINY, "--steps", 1, "--out", tmp_path / "file" / "run"),
+        ("evaluate", made.run, made.table, "--out", tmp_path),
+        ("evaluate", made.run, made.table, "--out", tmp_path / "file" / "e.json"),
+    ):
+        result = chiasm(*arguments)
+        assert result.exit_code == 2, result.stderr
+        assert result.stderr.startswith("error: ")
+        assert "wanted" in result.stderr
+        assert result.stderr.count("\n") == 1
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_evaluate_says_where_nothing_was_held_out_for_testing(made: Made, tmp_path: Path) -> None:
+    rows = [
+        {"text": f"{name} {n}", "image": f"{name}.png", "group": name, "split": split}
+        for split, name in (("train", "red_disc"), ("val", "blue_bar"))
+        for n in range(4)
+    ]
+    manifest = made.folder / "m.jsonl"
+    manifest.write_text("\n".join(map(json.dumps, rows)))
+    ok("build", manifest, tmp_path / "t.lance")
+    manifest.unlink()
+    said = ok("evaluate", made.run, tmp_path / "t.lance", "--no-baseline").stderr
+    assert "validation: the training's learning curves" in said
+    assert "has no test split" in said
+    assert "note: no test" not in ok("evaluate", made.run, made.table, "--no-baseline").stderr
+    assert "test to test on" in ok("evaluate", made.run, made.table, "--no-baseline", "--split", "train").stderr

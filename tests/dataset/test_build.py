@@ -13,7 +13,7 @@ from dataset_cases import ListSource, picture, record, sound
 from chiasm.config import BuildConfig
 from chiasm.dataset.build import build
 from chiasm.dataset.table import Table
-from chiasm.errors import DataError
+from chiasm.errors import ConfigError, DataError, MachineError
 from chiasm.types import Media, Record, Rejected, Text
 
 
@@ -157,3 +157,30 @@ def test_real_folders_build(name: str, shared_data, tmp_path: Path) -> None:
     kept = table.records()[0]
     assert kept.texts
     assert kept.image[0].data
+
+
+def test_the_ledger_belongs_to_the_table_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "d.lance"
+    first = build(ListSource([record(1), Record("first")]), out)
+    with pytest.raises(DataError, match=r"no_modality\)$"):
+        build(ListSource([Record("second")]), out, overwrite=True)
+    assert [row.id for row in ledger(first.ledger)] == ["first"]
+
+    def fails(*_: object) -> None:
+        raise MachineError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("chiasm.dataset.build.publish", fails)
+        with pytest.raises(MachineError):
+            build(ListSource([record(1), Record("third")]), out, overwrite=True)
+    assert [row.id for row in ledger(first.ledger)] == ["first"]
+    build(ListSource([record(1), Record("fourth")]), out, overwrite=True)
+    assert [row.id for row in ledger(first.ledger)] == ["fourth"]
+
+
+def test_shares_must_leave_something_to_train_on(tmp_path: Path) -> None:
+    forms = ListSource([record(number, group="g") for number in range(9)], rule="forms")
+    with pytest.raises(ConfigError, match="below 1"):
+        build(forms, tmp_path / "d.lance", BuildConfig(test=0.48))
+    with pytest.raises(ValueError, match="nothing to train on"):
+        BuildConfig(test=0.5, validation=0.5)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from chiasm.dataset.split import SHARED_TEXT, Key, assign, check_splits, join, normalise_split
+from chiasm.dataset.split import SHARED_TEXT, Key, assign, check_splits, join, normalise_split, too_small
 
 
 def forms(seed: int = 0) -> list[Key]:
@@ -147,3 +147,28 @@ def test_small_sets_still_train() -> None:
     for count in (1, 2, 5):
         found = assign([Key(str(n)) for n in range(count)], rule="groups", validation=0.04, test=0.1, seed=0)
         assert "train" in found.splits
+
+
+@pytest.mark.parametrize("size", [1, 3, 7])
+def test_ten_groups_are_enough_for_a_test_of_two_rows(size: int) -> None:
+    keys = [Key(f"{group}-{n}", f"g{group}") for group in range(10) for n in range(size)]
+    options = {"rule": "groups", "validation": 0.0, "seed": 0}
+    found = assign(keys, test=0.01, **options)  # type: ignore[arg-type]
+    assert Counter(found.splits)["test"] == max(2, size)
+    assert found.leaks == ()
+    assert found == assign(keys, test=0.01, **options)  # type: ignore[arg-type]
+    assert set(assign(keys, test=0.0, **options).splits) == {"train"}  # type: ignore[arg-type]
+    assert set(assign(keys[: 9 * size], test=0.01, **options).splits) == {"train"}  # type: ignore[arg-type]
+    prescribed = [replace(keys[0], split="train"), *keys[1:]]
+    assert set(assign(prescribed, test=0.01, **options).splits) == {"train"}  # type: ignore[arg-type]
+
+
+def test_splits_too_small_to_measure_on() -> None:
+    def few(splits: list[str], rule: str = "groups", validation: float = 0.1) -> tuple[str, ...]:
+        return too_small(splits, rule=rule, validation=validation, test=0.1)  # type: ignore[arg-type]
+
+    assert few(["train"] * 5) == ("test", "validation")
+    assert few(["train", "test", "test"], validation=0) == ()
+    assert few(["train", "test", "test", "validation"]) == ("validation",)
+    assert few(["train", "unseen", "unseen", "validation", "validation"]) == ()
+    assert few(["train", "variation", "variation", "concept"], "forms", 0) == ("concept",)

@@ -41,6 +41,10 @@ def test_where(table: Table) -> None:
         table.rows("nope = 1")
     with pytest.raises(ConfigError):
         table.rows("split = ")
+    for more in ("split = 'test'; drop", "split = 'test' ;", "id = 'it''s' ; x"):
+        with pytest.raises(ConfigError, match="semicolon"):
+            table.rows(more)
+    assert table.rows("split = ';' OR id = 'a'';b'").tolist() == []
     with pytest.raises(DataError, match="did you mean 'split'"):
         table.columns(["splt"])
 

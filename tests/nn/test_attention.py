@@ -60,7 +60,7 @@ def test_no_valid_key_is_finite() -> None:
 def test_packed_equals_padded_and_padding_content_is_irrelevant() -> None:
     """A ragged batch gives what each sequence gives alone, whatever the padding holds; gradients too."""
     torch.manual_seed(0)
-    trunk = make_transformer(("text",), width=16, layers=2, heads=2)
+    trunk = make_transformer({"text": 2}, width=16, heads=2)
     lengths = [5, 1, 3]
     x = torch.randn(3, 5, 16)
     valid = torch.arange(5)[None] < torch.tensor(lengths)[:, None]
@@ -77,7 +77,7 @@ def test_packed_equals_padded_and_padding_content_is_irrelevant() -> None:
 def test_segments_pass_the_expert_of_their_modality() -> None:
     """Text then image in one sequence, ragged in both: every token is transformed by its own modality's expert."""
     torch.manual_seed(0)
-    trunk = make_transformer(("text", "image"), width=8, layers=1, heads=1)
+    trunk = make_transformer({"text": 1, "image": 1}, width=8, heads=1)
     x = torch.randn(2, 5, 8)
     valid = torch.tensor([[True, True, False, True, True], [True, False, False, True, True]])
     segments = (("text", 0, 3), ("image", 3, 5))
@@ -118,6 +118,15 @@ def test_activations_with_their_own_backward(fast: object, plain: object) -> Non
 
 
 def test_the_stream_stays_in_its_type() -> None:
-    trunk = make_transformer(("text",), width=8, layers=2, heads=2)
+    trunk = make_transformer({"text": 2}, width=8, heads=2)
     x = torch.randn(1, 3, 8, dtype=torch.bfloat16)
     assert trunk(Tokens(x, torch.ones(1, 3, dtype=torch.bool), (("text", 0, 3),))).x.dtype == torch.bfloat16
+
+
+def test_experts_stand_only_in_the_blocks_that_their_modality_passes() -> None:
+    trunk = make_transformer({"text": 1, "image": 3}, width=8, heads=2)
+    assert [sorted(block.experts) for block in trunk.blocks] == [["image"], ["image"], ["image", "text"]]
+    x = torch.randn(1, 3, 8)
+    tokens = Tokens(x, torch.ones(1, 3, dtype=torch.bool), (("text", 0, 3),))
+    layout = Layout.of(tokens)
+    torch.testing.assert_close(trunk(tokens, 1).x[0], trunk.norm(trunk.blocks[2](x[0], layout)))

@@ -154,3 +154,23 @@ def test_progress_counts_records(table: Table) -> None:
 def test_a_model_of_other_modalities_is_refused(table: Table) -> None:
     with pytest.raises(ModelError, match="no record has any"):
         index(Words(modalities=("audio",)), table)
+
+
+def test_old_versions_go_and_readers_stay(table: Table) -> None:
+    import lance
+
+    def size() -> int:
+        return sum(path.stat().st_size for path in table.path.rglob("*") if path.is_file())
+
+    index(Words(), table)
+    created, before, sizes = table.created, Table(table.path), [size()]
+    columns = before.columns(["id", "embedding_image", "search_text"])
+    for _ in range(4):
+        reader = Table(table.path)
+        index(Words(), Table(table.path))
+        assert len(lance.dataset(str(table.path)).versions()) <= 3
+        assert reader.columns(["id", "embedding_image", "search_text"]) == columns  # opened before, read after
+        sizes.append(size())
+    assert Table(table.path).created == created
+    assert sizes[-1] <= 1.5 * sizes[1]
+    assert Table(table.path).records() == reader.records()

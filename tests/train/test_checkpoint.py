@@ -68,22 +68,44 @@ def test_killed_at_any_write_of_a_save(tmp_path: Path, monkeypatch: pytest.Monke
             except Killed:
                 survived = False
         assert value(folder) in ((2.0,) if survived else (1.0, 2.0))
+        save(folder, 2, 2.0, keep=1)  # the same step again, as a resumed run would
+        assert value(folder) == 2.0
         save(folder, 3, 3.0, keep=1)
         assert value(folder) == 3.0
 
 
-def test_a_flipped_bit_is_named_and_the_previous_one_stands_in(tmp_path: Path) -> None:
-    """T10."""
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("model.safetensors", "'weight'"),
+        ("optimizer.safetensors", "'weight/exp_avg'"),
+        ("a.txt", "a.txt"),
+        ("state.json", "state.json"),
+    ],
+)
+def test_a_flipped_bit_is_named_and_the_previous_one_stands_in(tmp_path: Path, name: str, named: str) -> None:
+    """T10, for every file of a checkpoint."""
     save(tmp_path, 1, 1.0)
-    path = save(tmp_path, 2, 2.0) / "model.safetensors"
+    path = save(tmp_path, 2, 2.0) / name
     data = bytearray(path.read_bytes())
-    data[-100] ^= 0x10
+    data[-min(5, len(data))] ^= 0x01
     path.write_bytes(data)
     found, problems = checkpoint.load_newest(tmp_path)
     assert found is not None
     assert found.step == 1
-    assert "'weight'" in problems[0]
+    assert named in problems[0]
     assert "step-00000002" in problems[0]
+
+
+def test_what_was_just_saved_is_never_deleted_for_a_damaged_later_one(tmp_path: Path) -> None:
+    save(tmp_path, 400, 4.0)
+    (tmp_path / "step-00000400" / "model.safetensors").write_bytes(b"")
+    save(tmp_path, 395, 3.95, keep=1)
+    assert value(tmp_path) == pytest.approx(3.95)
+    found, _ = checkpoint.load_newest(tmp_path)
+    (tmp_path / ".step-00000007.tmp").mkdir()
+    checkpoint.tidy(tmp_path, found)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["damaged-step-00000400", "step-00000395"]
 
 
 def test_truncated_at_any_length_is_refused(tmp_path: Path) -> None:
@@ -114,8 +136,8 @@ def test_a_later_format_is_refused_even_where_an_older_one_is_whole(tmp_path: Pa
     """T15."""
     save(tmp_path, 1, 1.0)
     path = save(tmp_path, 2, 2.0) / "state.json"
-    state = json.loads(path.read_text())
-    path.write_text(json.dumps({**state, "format": 99}))
+    state = json.loads(path.read_text())["state"]
+    path.write_text(checkpoint._seal({**state, "format": 99}))
     with pytest.raises(CheckpointError, match="later chiasm"):
         checkpoint.load_newest(tmp_path)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from train_cases import losses, run_config, weights
+from train_cases import COLOURS, SIZES, losses, picture, run_config, sound, weights
 
+from chiasm.config import BuildConfig
+from chiasm.dataset.build import build
 from chiasm.errors import ConfigError, NonFiniteError
 from chiasm.objectives.contrastive import Contrastive
 from chiasm.systems.chiasm import Chiasm, make_chiasm
@@ -17,7 +20,8 @@ from chiasm.train.model import load
 from chiasm.train.optimizer import Optimizer
 from chiasm.train.run import train, train_as
 from chiasm.train.step import train_step
-from chiasm.types import Text
+from chiasm.train.validate import recall_at_1
+from chiasm.types import Batch, Text
 
 
 def set_up(things: Path, folder: Path, *overrides: str) -> tuple[Chiasm, TrainingData, Optimizer]:
@@ -100,3 +104,42 @@ def test_remembered_embeddings_equal_fresh_ones(finished: Path, monkeypatch: pyt
     assert abs(remembering.embed_items("text", texts) - expected).max() < 1e-6
     monkeypatch.setattr(remembering.model, "embed", None)  # any further computation fails
     assert abs(remembering.embed_items("text", texts[::-1]) - expected[::-1]).max() < 1e-6
+
+
+def test_a_modality_without_a_pair_in_the_batch_gets_no_gradient_and_does_no_harm(things: Path, tmp_path: Path) -> None:
+    model, data, optimizer = set_up(things, tmp_path)
+    batch = data.train.make(0)
+    alone = replace(batch.items["audio"], owner=torch.zeros_like(batch.items["audio"].owner))
+    lone = Batch(
+        batch.ids, batch.identity, {"text": batch.items["text"], "image": batch.items["image"], "audio": alone}
+    )
+    # Sounds that belong to no record of the batch's texts and pictures: another identity altogether.
+    identity = torch.cat([batch.identity, batch.identity.new_tensor([10**6])])
+    lone = Batch(
+        batch.ids, identity, {**lone.items, "audio": replace(alone, owner=torch.full_like(alone.owner, len(batch.ids)))}
+    )
+    result = train_step(model, Contrastive(), optimizer, [lone], torch.float32, World(), 1.0, 0)
+    assert list(result.losses) == ["text-image"]
+
+
+def test_records_of_one_modality_are_left_out_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "mixed"
+    source.mkdir()
+    for c, colour in enumerate(COLOURS):
+        for size in SIZES:
+            (source / f"{size}-{colour}.png").write_bytes(picture(colour, size))
+            if c < 2:
+                (source / f"{size}-{colour}.txt").write_text(f"a {size} {colour} block", encoding="utf8")
+        (source / f"tone-{colour}.flac").write_bytes(sound(colour, "small"))
+    table = build(str(source), tmp_path / "mixed.lance", BuildConfig(validation=0.1, test=0.1, workers=1)).path
+    result = train(run_config(table), tmp_path / "run")
+    assert result.steps == 12
+    assert "have one modality or none" in capsys.readouterr().err
+
+
+def test_the_curve_of_a_collapsed_model_is_chance() -> None:
+    same = torch.ones(10, 4)
+    index = torch.arange(10)
+    assert recall_at_1(same, same, index, index, block=3) == {"r1": pytest.approx(0.1), "n": 10}
+    assert recall_at_1(torch.eye(10), torch.eye(10), index, index + 5)["r1"] == 0.0
+    assert recall_at_1(torch.eye(10), torch.eye(10), index, index)["r1"] == 1.0

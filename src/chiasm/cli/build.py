@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from chiasm.cli.output import Json, print_json, say, show
+
+if TYPE_CHECKING:
+    from chiasm.dataset.build import BuildResult
 
 
 def build(
@@ -37,6 +40,8 @@ def build(
     settings = load_config(BuildConfig, config, overrides or ())
     with Progress() as progress:
         result = build_table(source, out, settings, progress=progress, overwrite=overwrite)
+    for line in warnings(result):
+        say(line)
     if as_json:
         print_json(
             {
@@ -47,6 +52,9 @@ def build(
                 "dropped_parts": result.dropped_parts,
                 "splits": dict(result.splits),
                 "ledger": str(result.ledger),
+                "reasons": dict(result.reasons),
+                "leaks": list(result.leaks),
+                "too_small": list(result.too_small),
             }
         )
         return
@@ -58,6 +66,22 @@ def build(
     if result.dropped_parts:
         lines.insert(1, f"{result.dropped_parts:,} media dropped from records that were kept")
     if result.rejected or result.dropped_parts:
+        lines.append("reasons: " + ", ".join(f"{count:,} × {reason}" for reason, count in result.reasons.items()))
         lines.append(f"ledger: {result.ledger} (every refusal with its reason)")
     show(*lines)
     say(f"next: chiasm train {result.path}")
+
+
+def warnings(result: BuildResult) -> list[str]:
+    """What to know before anything is measured on this table: leaks between the splits, and splits of a row or none."""
+    found: list[str] = []
+    if result.leaks:
+        more = "; …" if len(result.leaks) > 2 else ""
+        found.append(
+            f"warning: {len(result.leaks):,} leaks between the splits that the source prescribes: "
+            f"{'; '.join(result.leaks[:2])}{more}"
+        )
+    if result.too_small:
+        few = ", ".join(f"{name} {result.splits.get(name, 0)}" for name in result.too_small)
+        found.append(f"warning: too few rows to measure on ({few}): raise test= or validation=, or give more data")
+    return found

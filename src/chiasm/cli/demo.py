@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chiasm.cli.output import Json, print_json, say, show, show_on_stderr, width_of
+from chiasm.cli.output import Device, Json, check_folder, print_json, say, show, show_on_stderr, width_of
 
 if TYPE_CHECKING:
     from chiasm.api import Dataset
@@ -31,7 +31,7 @@ def demo(
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N emoji: a quick look.", metavar="N")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Build and train anew, even if that was done.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
     as_json: Json = False,
 ) -> None:
     """The whole story on the embedded data set, in minutes.
@@ -41,10 +41,11 @@ def demo(
 
     What an earlier demo finished in DIR is used again; one that was interrupted goes on.
     """
-    story = _Story(out, device)
-    config = recipe(story.table_path, minutes, device)
+    check_folder(out)
+    story = _Story(out, device.value)
+    config = recipe(story.table_path, minutes, device.value)
     data = story.build(fresh, limit)
-    model = story.train(config, fresh)
+    model = story.train(config, fresh, minutes)
     evaluation = story.evaluate(model, data)
     story.index(model, data)
     searches = story.search(model, data)
@@ -120,9 +121,11 @@ class _Story:
             data = Dataset(self.table_path)
         splits = ", ".join(f"{name} {count:,}" for name, count in data.splits().items())
         self._done(f"{'' if made else 'there already: '}{self.table_path}: {len(data):,} records ({splits})")
+        if limit is not None and not made:
+            say(f"      --limit {limit} had no effect: this table was there; --fresh builds it anew")
         return data
 
-    def train(self, config: RunConfig, fresh: bool) -> LoadedModel:
+    def train(self, config: RunConfig, fresh: bool, minutes: float | None) -> LoadedModel:
         from chiasm.train import checkpoint
         from chiasm.train.model import load
         from chiasm.train.run import train as run_training
@@ -142,6 +145,8 @@ class _Story:
             self._done(f"trained already: {self.out} is used as it is; --fresh trains anew")
         else:
             self._done(f"the model is in {self.out}")
+        if minutes is not None and found is not None:
+            say(f"      --minutes {minutes:g} had no effect: the run that was there keeps its settings")
         return model
 
     def evaluate(self, model: LoadedModel, data: Dataset) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chiasm.cli.output import Json, print_json, say, show
+from chiasm.cli.output import Device, Json, check_file, print_json, say, show
 
 if TYPE_CHECKING:
     from rich.table import Table as Grid
@@ -25,9 +25,9 @@ def evaluate(
     baseline: Annotated[
         bool, typer.Option("--baseline/--no-baseline", help="Also fit the linear baseline (PCA + CCA).")
     ] = True,
-    seed: Annotated[int, typer.Option(help="Seed of the intervals' resampling.", metavar="N")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the intervals' resampling.", metavar="N")] = 0,
     out: Annotated[Path | None, typer.Option(help="Also write the JSON to a file.", metavar="FILE")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
     as_json: Json = False,
 ) -> None:
     """Measure a model on a table: retrieval and zero-shot."""
@@ -36,11 +36,15 @@ def evaluate(
     from chiasm.evaluate.protocols import evaluate as run_protocols
     from chiasm.train.model import load
 
+    if out is not None:
+        check_file(out)  # before the work, not after it
     opened = Table(table)
-    model = load(run, device=device)
+    model = load(run, device=device.value)
     with Progress() as progress:
         evaluation = run_protocols(model, opened, splits=split or None, baseline=baseline, seed=seed, progress=progress)
     result = evaluation.to_json()
+    if result["splits"] and all(facts["role"] != "test" for facts in result["splits"].values()):
+        say(no_test(opened.splits(), result["splits"]))
     if out is not None:
         write_json(out, result)
     if as_json:
@@ -55,6 +59,18 @@ def evaluate(
         say(f"{count:,} items could not be read; the first: {first['id']}: {first['message']}")
     if out is not None:
         say(f"written: {out}")
+
+
+def no_test(splits: Mapping[str, int], evaluated: Mapping[str, Any]) -> str:
+    """What figures that come of no test split are worth. splits: the table's; evaluated: the facts of those
+    measured.
+    """
+    used = {"validation": "the training's learning curves were drawn from it", "train": "the model was trained on it"}
+    roles = {facts["role"]: name for name, facts in evaluated.items()}
+    told = "; ".join(f"{roles[role]}: {words}" for role, words in used.items() if role in roles)
+    others = [name for name in splits if name not in evaluated and name not in ("train", "validation")]
+    there = f"this table has {', '.join(others)} to test on" if others else "this table has no test split"
+    return f"note: no test split was measured ({told}); {there}"
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

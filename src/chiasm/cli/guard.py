@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn, ParamSpec
 
-from chiasm.errors import ChiasmError, MachineError
+from chiasm.errors import ChiasmError, ConfigError, MachineError
 
 P = ParamSpec("P")
 
@@ -45,15 +45,34 @@ def guarded(verb: Callable[P, None]) -> Callable[P, None]:
         except ChiasmError as error:
             _end(str(error), error.exit_code, error)
         except MemoryError as error:
-            _end("out of memory: a smaller batch or model needs less", MachineError.exit_code, error)
+            _end(_NO_MEMORY, MachineError.exit_code, error)
+        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+            _end(f"{error.filename or 'a path'}: {error.strerror or error}", ConfigError.exit_code, error)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
                 _end(_unexpected(error), 1, error)
             _end(f"{error.strerror}: {error.filename or 'the disk'}", MachineError.exit_code, error)
         except Exception as error:
+            if _is_out_of_memory(error):
+                _end(_NO_MEMORY, MachineError.exit_code, error)
             _end(_unexpected(error), 1, error)
 
     return run
+
+
+_NO_MEMORY = (
+    "out of memory: a smaller train.batch, more train.accumulate or a smaller model needs less; "
+    "processes that share the machine need it too"
+)
+
+
+_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # Torch raises RuntimeError for it, in different words by device and system.
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in said for words in _MEMORY)
 
 
 def _unexpected(error: Exception) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from chiasm.cli.output import Json, print_json, say, show
+from chiasm.cli.output import Device, Json, print_json, say, show
 
 
 class Take(StrEnum):
@@ -24,7 +24,7 @@ def index(
     items: Annotated[
         Take, typer.Option(help="A record's vectors: its first text, picture and sound, or the mean of all.")
     ] = Take.first,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
     as_json: Json = False,
 ) -> None:
     """Embed every record and index it, to be searched."""
@@ -36,7 +36,7 @@ def index(
     from chiasm.train.model import load
 
     opened = Table(table)
-    model = load(run, device=device)
+    model = load(run, device=device.value)
     with Progress() as progress:
         info = index_table(model, opened, items=items.value, run=run, progress=progress)
     if as_json:

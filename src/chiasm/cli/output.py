@@ -6,6 +6,8 @@ import json
 import math
 import sys
 from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
@@ -14,6 +16,15 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+class Device(StrEnum):
+    """Where a model computes."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
 
 
 def print_json(value: Mapping[str, Any]) -> None:
@@ -57,6 +68,26 @@ def say(message: str) -> None:
     """A line for the person who waits, on stderr."""
     sys.stderr.write(message + "\n")
     sys.stderr.flush()
+
+
+def check_folder(path: Path) -> None:
+    """Raises ConfigError where `path` cannot become, or be, a folder to write into."""
+    from chiasm.errors import ConfigError
+
+    for part in (path, *path.parents):
+        if part.exists():
+            if not part.is_dir():
+                raise ConfigError(f"{part}: a file, where a folder is wanted; choose another --out")
+            return
+
+
+def check_file(path: Path) -> None:
+    """Raises ConfigError where `path` cannot become, or be, a file to write."""
+    from chiasm.errors import ConfigError
+
+    if path.is_dir():
+        raise ConfigError(f"{path}: a folder, where a file is wanted; choose another --out")
+    check_folder(path.parent)
 
 
 def _finite(value: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chiasm.cli.output import Json, print_json, show, width_of
+from chiasm.cli.output import Device, Json, print_json, show, width_of
 
 if TYPE_CHECKING:
     from rich.table import Table as Grid
@@ -48,7 +48,7 @@ def search(
         Path | None,
         typer.Option(help="The model that asks.  [default: the run that indexed the table]", metavar="RUN"),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
     as_json: Json = False,
 ) -> None:
     """Ask a table with words, a picture or a sound.
@@ -60,7 +60,7 @@ def search(
 
     dataset = Dataset(table)
     index_info(dataset)  # "not indexed" is said before a model is loaded for nothing
-    model = load(run or indexed_run(dataset), device=device)
+    model = load(run or indexed_run(dataset), device=device.value)
     hits = dataset.search(
         text,
         image=image,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from chiasm.cli.output import Json, print_json, say, show
+from chiasm.cli.output import Json, check_folder, print_json, say, show
 
 
 def train(
@@ -32,11 +32,17 @@ def train(
     from chiasm.cli.progress import Progress
     from chiasm.errors import ConfigError
 
+    if what is not None and "=" in what and not Path(what).exists():
+        # The first positional argument is what to train; a setting in its place would be lost.
+        if resume:
+            raise ConfigError(f"a resumed run keeps its settings: leave out {what}")
+        raise ConfigError(f"{what!r} is a setting: say first what to train, a RUN.yaml or a table")
     if what is None and not (resume and out):
         raise ConfigError("say what to train: a RUN.yaml or a table (or --resume with --out DIR)")
     if resume and (overrides or minutes is not None or steps is not None):
         raise ConfigError("a resumed run keeps its settings: leave out KEY=VALUE, --minutes and --steps")
     folder = out or Path("runs") / Path(what or "").stem
+    check_folder(folder)
     from chiasm.api import run_config
     from chiasm.train.folder import read_config
     from chiasm.train.run import train as run_training

@@ -19,11 +19,12 @@ import pyarrow as pa
 
 from chiasm.config import BuildConfig
 from chiasm.dataset.clean import Checked, check_record
+from chiasm.dataset.interrupt import Interruption
 from chiasm.dataset.publish import check_out, ledger_path, publish, sweep
 from chiasm.dataset.schema import FORMAT, SCHEMA, to_arrow
-from chiasm.dataset.split import Assignment, Key, assign
+from chiasm.dataset.split import Assignment, Key, assign, too_small
 from chiasm.dataset.table import META
-from chiasm.errors import DataError, MachineError
+from chiasm.errors import ConfigError, DataError, MachineError
 from chiasm.sources import Progress, Source, open_source
 from chiasm.types import Record, Rejected
 
@@ -43,7 +44,7 @@ class BuildResult:
     records that were kept.
 
     reasons: ledger rows by reason. leaks: ways in which the source's own splits share content (chiasm's own
-    splits have none).
+    splits have none). too_small: splits that were asked for and hold fewer than 2 rows.
     """
 
     path: Path
@@ -55,6 +56,7 @@ class BuildResult:
     ledger: Path
     reasons: Mapping[str, int]
     leaks: tuple[str, ...]
+    too_small: tuple[str, ...]
     seconds: float
 
 
@@ -69,13 +71,15 @@ def build(
     """Write every usable record of `source` to the Lance table `out`, and every refusal to the ledger
     `OUT.rejects.jsonl` beside it.
 
-    The table appears under its name only when it is complete. Raises DataError where `out` exists (and
-    `overwrite` is not given, or it is no chiasm table), or no record is usable; MachineError where the disk
-    fails.
+    The table appears under its name only when it is complete, and the ledger after it: of a build that fails
+    over an older table, neither is left. Raises ConfigError where the held-out shares leave nothing to train
+    on; DataError where `out` exists (and `overwrite` is not given, or it is no chiasm table), or no record is
+    usable; MachineError where the disk fails; KeyboardInterrupt on Ctrl-C, when nothing runs any more.
     """
     config = config or BuildConfig()
     if isinstance(source, str):
         source = open_source(source, config)
+    _check_shares(source, config)
     started = time.monotonic()
     out = Path(out)
     try:
@@ -92,15 +96,18 @@ def build(
         with ledger_part.open("w", encoding="utf8") as file:
             run = _Run(source, config, file, progress)
             run.write(part)
-        ledger_part.replace(ledger)
         if not run.keys:
-            raise DataError(_nothing(source, run, ledger))
+            kept = not out.exists()  # else it is the ledger of the table that stays
+            if kept:
+                ledger_part.replace(ledger)
+            raise DataError(_nothing(source, run, ledger if kept else None))
         _report(progress, "split", 0, None)
         assignment = assign(
             run.keys, rule=source.rule, validation=config.validation, test=config.test, seed=config.seed
         )
         splits = _finish(part, source, config, run, assignment, out)
         publish(part, out)
+        ledger_part.replace(ledger)
     finally:
         shutil.rmtree(part, ignore_errors=True)
         ledger_part.unlink(missing_ok=True)
@@ -114,6 +121,7 @@ def build(
         ledger,
         dict(run.reasons.most_common()),
         assignment.leaks,
+        too_small(assignment.splits, rule=source.rule, validation=config.validation, test=config.test),
         time.monotonic() - started,
     )
 
@@ -128,6 +136,7 @@ class _Run:
         self._ids: set[str] = set()
         self._source, self._config, self._ledger, self._progress = source, config, ledger, progress
         self._failure: BaseException | None = None
+        self._interruption = Interruption()
 
     def write(self, path: Path) -> None:
         """Stream all records into a new Lance dataset at `path`."""
@@ -136,7 +145,8 @@ class _Run:
         schema = pa.schema([field for field in SCHEMA if field.name not in _LATE])
         try:
             batches = pa.RecordBatchReader.from_batches(schema, self._batches(schema))
-            lance.write_dataset(batches, str(path), schema=schema)
+            with self._interruption:
+                lance.write_dataset(batches, str(path), schema=schema)
         except (OSError, ValueError) as error:
             if self._failure is not None:  # the source or the checks failed, not the disk: Lance only passed it on
                 raise self._failure from None
@@ -147,6 +157,7 @@ class _Run:
         size = 0
         try:
             for record in self._accepted():
+                self._interruption.check()
                 chunk.append(record)
                 size += sum(len(m.data or b"") for m in (*record.image, *record.audio))
                 if len(chunk) >= CHUNK_ROWS or size >= CHUNK_BYTES:
@@ -171,6 +182,7 @@ class _Run:
         with ThreadPoolExecutor(self._config.workers, "check") as pool:
             try:
                 for item in self._source.records():
+                    self._interruption.check()
                     if isinstance(item, Rejected):
                         if item.part == "record" and not self._count():
                             break
@@ -250,18 +262,29 @@ def _finish(
         summary["root_beside"] = os.path.relpath(root, out.resolve().parent)
     try:
         dataset = lance.dataset(str(part))
-        dataset.add_columns(pa.RecordBatchReader.from_batches(late.schema, late.to_batches()))
+        dataset.add_columns(late.to_reader())  # no Python iterator: Lance's threads may outlive an interrupt
         dataset.update_metadata({META: json.dumps(summary, ensure_ascii=False)})
     except (OSError, ValueError) as error:
         raise MachineError(f"{out.parent}: the table cannot be written: {str(error).splitlines()[0]}") from None
     return splits
 
 
-def _nothing(source: Source, run: _Run, ledger: Path) -> str:
+def _check_shares(source: Source, config: BuildConfig) -> None:
+    # BuildConfig has checked validation + test; the rule of forms holds out `test` twice.
+    if source.rule == "forms" and 2 * config.test + config.validation >= 1:
+        raise ConfigError(
+            f"{source.name}: test={config.test:g} is taken twice here (concept, variation): with "
+            f"validation={config.validation:g} nothing is left to train on; 2 × test + validation must be below 1"
+        )
+
+
+def _nothing(source: Source, run: _Run, ledger: Path | None) -> str:
     if not run.given:
         return f"{source.name}: no records in it"
     reasons = ", ".join(f"{count} × {reason}" for reason, count in run.reasons.most_common(3))
-    return f"{source.name}: none of {run.given} inputs can be used ({reasons}); each is explained in {ledger}"
+    return f"{source.name}: none of {run.given} inputs can be used ({reasons})" + (
+        f"; each is explained in {ledger}" if ledger else ""
+    )
 
 
 def _report(progress: Progress | None, stage: str, done: int, total: int | None) -> None:

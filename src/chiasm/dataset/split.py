@@ -25,6 +25,10 @@ SHARED_TEXT = 20
 together.
 """
 
+SMALLEST_TEST = 2
+ENOUGH_GROUPS = 10
+"""From so many groups on, test holds at least SMALLEST_TEST rows, however small its share."""
+
 _ALIASES = {"val": VALIDATION, "valid": VALIDATION, "dev": VALIDATION, "training": TRAIN, "testing": TEST}
 
 
@@ -75,10 +79,24 @@ def assign(
     if rule == "forms":
         chosen = _by_forms(free, units, groups, validation, test, seed)
     else:
-        chosen = _by_groups(free, groups, validation, test, seed)
+        least = SMALLEST_TEST if len(free) == len(keys) and len(set(groups)) >= ENOUGH_GROUPS else 0
+        chosen = _by_groups(free, groups, validation, test, seed, least)
     whole = tuple(chosen.get(index, TRAIN) if split is None else split for index, split in enumerate(splits))
     leaks = check_splits(keys, whole, rule=rule)
     return Assignment(whole, tuple(groups), tuple(leaks))
+
+
+def too_small(
+    splits: Sequence[str], *, rule: Literal["groups", "forms"], validation: float, test: float
+) -> tuple[str, ...]:
+    """The held-out splits that were asked for, or are there, and have fewer than 2 rows: no figure comes of
+    one row. Where the source prescribes test splits of other names, no `test` is missed.
+    """
+    counts = Counter(splits)
+    tests = (CONCEPT, VARIATION) if rule == "forms" else (TEST,)
+    wanted = list(tests) if test and not set(counts) - {TRAIN, VALIDATION, *tests} else []
+    wanted += [VALIDATION] if validation else []
+    return tuple(name for name in dict.fromkeys((*wanted, *sorted(counts))) if name != TRAIN and counts[name] < 2)
 
 
 def join(keys: Sequence[Key], *, by_group: bool) -> list[str]:
@@ -162,15 +180,22 @@ def _follow_prescribed(splits: list[str | None], groups: Sequence[str]) -> None:
             splits[index] = TRAIN if TRAIN in found else min(found)
 
 
-def _by_groups(free: Sequence[int], groups: Sequence[str], validation: float, test: float, seed: int) -> dict[int, str]:
-    """Whole groups in the order of their hash: to test until its share of rows is full, then to
-    validation.
+def _by_groups(
+    free: Sequence[int], groups: Sequence[str], validation: float, test: float, seed: int, least: int
+) -> dict[int, str]:
+    """Whole groups in the order of their hash: to test until its share of rows, and `least` rows, are full,
+    then to validation.
     """
     members = _members(free, groups)
     chosen: dict[int, str] = {}
     order = _shuffled(members, seed)
     for split, share in ((TEST, test), (VALIDATION, validation)):
-        taken = _take_groups(order, members, round(share * len(free)))
+        at_least = least if split == TEST and share else 0
+        taken = _take_groups(order, members, max(round(share * len(free)), at_least))
+        # Where every group is larger than the share, the smallest ones.
+        rest = sorted((group for group in order if group not in set(taken)), key=lambda group: len(members[group]))
+        while sum(len(members[group]) for group in taken) < at_least:
+            taken.append(rest.pop(0))
         for group in taken:
             chosen.update(dict.fromkeys(members[group], split))
         order = [group for group in order if group not in set(taken)]

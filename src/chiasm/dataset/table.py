@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 META = "chiasm"
 """Key of the table's metadata that holds the build's summary as JSON."""
+
+
+_QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`")
+"""Strings and quoted names of SQL. Lance reads a filter up to the first semicolon and passes over the rest."""
 
 
 class Table:
@@ -68,7 +73,7 @@ class Table:
     @property
     def created(self) -> str:
         """When the table was built, to the microsecond: tells it from another that was built in its place."""
-        return str(self._dataset.versions()[0]["timestamp"])
+        return str(self._metadata.get("created") or self._dataset.versions()[0]["timestamp"])
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -174,7 +179,7 @@ class Table:
         if stale:
             self._dataset.drop_columns(stale)
         renamed = table.rename_columns(fresh)
-        self._dataset.add_columns(pa.RecordBatchReader.from_batches(renamed.schema, renamed.to_batches()))
+        self._dataset.add_columns(renamed.to_reader())
         old = [name for name in table.column_names if name in self.column_names]
         if old:
             self._dataset.drop_columns(old)
@@ -186,7 +191,26 @@ class Table:
         self._metadata = {**self._metadata, key: json.loads(json.dumps(value))}
         self._dataset.update_metadata({META: json.dumps(self._metadata, ensure_ascii=False)})
 
+    def forget_versions(self, since: int) -> None:
+        """Delete Lance's versions before `since` and between it and the newest two, with the data only they
+        hold.
+
+        `since` is the version that was newest before a writer began: whoever reads it, or the newest, reads
+        on undisturbed. A reader of an older version must open the table again.
+        """
+        import lance
+
+        if "created" not in self._metadata:
+            self.set_metadata("created", self.created)  # told by the first version, which now goes
+        newest = lance.dataset(str(self._path))
+        found = sorted(int(version["version"]) for version in newest.versions())
+        old = [version for version in found[:-2] if version != since]
+        if old:
+            newest.cleanup_old_versions(versions=old, error_if_tagged_old_versions=False)
+
     def _scan(self, names: list[str], where: str | None) -> pa.Table:
+        if where is not None and ";" in _QUOTED.sub("", where):
+            raise ConfigError(f"where {where!r}: one condition, without a semicolon outside of quotes")
         try:
             return self._dataset.to_table(columns=names, filter=where, scan_in_order=True)
         except (ValueError, OSError) as error:

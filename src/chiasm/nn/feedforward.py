@@ -33,20 +33,19 @@ def squared_relu(x: Tensor) -> Tensor:
 
 
 class _QuickGELU(torch.autograd.Function):
-    """x·σ(1.702x), its backward in one pass over saved σ instead of autograd's chain of four."""
+    """x·σ(1.702x) = silu(1.702x)/1.702, whose derivative is silu's at 1.702x: one fused kernel backward, where autograd has a chain of four."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        gate = torch.sigmoid(1.702 * x)
-        ctx.save_for_backward(x, gate)
-        return x * gate
+        scaled = 1.702 * x
+        ctx.save_for_backward(scaled)
+        return F.silu(scaled).mul_(1 / 1.702)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        x, gate = ctx.saved_tensors
-        # d/dx = σ + 1.702·x·σ·(1 − σ) = σ·(1 + 1.702·(x − xσ))
-        slope = torch.addcmul(x, x, gate, value=-1).mul_(1.702).add_(1).mul_(gate)
-        return slope.mul_(gradients[0])
+        (scaled,) = ctx.saved_tensors
+        slope: Tensor = torch.ops.aten.silu_backward(gradients[0], scaled)
+        return slope
 
 
 def quick_gelu(x: Tensor) -> Tensor:

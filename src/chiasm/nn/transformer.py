@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import nn
 
@@ -32,10 +32,9 @@ class Transformer(nn.Module):
 
 
 def make_transformer(
-    modalities: Sequence[str],
+    layers: Mapping[str, int],
     *,
     width: int,
-    layers: int,
     heads: int,
     ratio: float = 4.0,
     activation: str = "gelu",
@@ -43,13 +42,18 @@ def make_transformer(
     bias: bool = True,
     causal: bool = False,
 ) -> Transformer:
-    """The usual assembly: shared self-attention and, in every block, one feed-forward expert a modality.
+    """The usual assembly: shared self-attention and, in every block, a feed-forward expert for each modality that passes it.
+
+    `layers`: how many blocks each modality passes, the last ones of as many as the deepest needs.
 
     Weights start normal with variance 1/width; projections into the residual stream are scaled down by 2√layers (GPT-2, 2.3, scales them
     by √(2·layers)), so that the stream's variance does not grow with depth.
     """
 
-    def block() -> Block:
+    depth = max(layers.values())
+
+    def block(index: int) -> Block:
+        modalities = [m for m, passed in layers.items() if index >= depth - passed]
         return Block(
             attention=SelfAttention(width, heads, bias=bias, causal=causal),
             experts={m: FeedForward(width, int(width * ratio), activation, bias=bias) for m in modalities},
@@ -57,11 +61,11 @@ def make_transformer(
             expert_norms={m: make_norm(norm, width) for m in modalities},
         )
 
-    transformer = Transformer([block() for _ in range(layers)], make_norm(norm, width))
+    transformer = Transformer([block(index) for index in range(depth)], make_norm(norm, width))
     for name, module in transformer.named_modules():
         if isinstance(module, Linear):
             into_residual = name.endswith((".out", ".outer"))
-            nn.init.normal_(module.weight, std=width**-0.5 * (0.5 / layers**0.5 if into_residual else 1.0))
+            nn.init.normal_(module.weight, std=width**-0.5 * (0.5 / depth**0.5 if into_residual else 1.0))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     return transformer

@@ -8,7 +8,8 @@ again (as flash attention does for attention; Inf-CL, arXiv 2410.17243, for this
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -147,18 +148,24 @@ class Contrastive(nn.Module):
         what has none (pictures): asking a sound of one language for a text of another drowns the signal (LOG.md).
         """
         losses: dict[str, Tensor] = {}
-        for one, two in itertools.combinations(output.embedding, 2):
-            a, b, ia, ib = output.embedding[one], output.embedding[two], identity[one], identity[two]
-            if language is not None and one in language and two in language:
-                a, b, ia, ib = _by_language(a, b, ia, ib, language[one], language[two])
-            if not torch.isin(ia, ib).any():
-                continue
+        for name, a, b, ia, ib in _pairs(output, identity, language):
             if self.kind == "sigmoid":
                 assert output.bias is not None, "the sigmoid loss needs a model with a bias"
-                losses[f"{one}-{two}"] = sigmoid(a, b, ia, ib, output.scale, output.bias, self.tile)
+                losses[name] = sigmoid(a, b, ia, ib, output.scale, output.bias, self.tile)
             else:
-                losses[f"{one}-{two}"] = info_nce(a, b, ia, ib, output.scale, self.tile)
+                losses[name] = info_nce(a, b, ia, ib, output.scale, self.tile)
         return losses
+
+    def chance(
+        self, output: Output, identity: Mapping[str, Tensor], language: Mapping[str, Tensor] | None = None
+    ) -> dict[str, float]:
+        """What each pair's loss is where nothing is known: (ln n + ln m) / 2 for InfoNCE over n and m candidates. The sigmoid loss has no
+        such value: {}."""
+        if self.kind == "sigmoid":
+            return {}
+        return {
+            name: (math.log(len(a)) + math.log(len(b))) / 2 for name, a, b, _, _ in _pairs(output, identity, language)
+        }
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
         """The weighted sum that is differentiated; a pair's weight is found under either order of its names."""
@@ -182,6 +189,18 @@ def _positive_mean(keys: Tensor, key_identity: Tensor, query_identity: Tensor) -
 def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     weight = mask.to(values.dtype)
     return (values * weight).sum() / weight.sum().clamp(min=1)
+
+
+def _pairs(
+    output: Output, identity: Mapping[str, Tensor], language: Mapping[str, Tensor] | None
+) -> Iterator[tuple[str, Tensor, Tensor, Tensor, Tensor]]:
+    """Name, embeddings and identities of every pair of modalities that share a record."""
+    for one, two in itertools.combinations(output.embedding, 2):
+        a, b, ia, ib = output.embedding[one], output.embedding[two], identity[one], identity[two]
+        if language is not None and one in language and two in language:
+            a, b, ia, ib = _by_language(a, b, ia, ib, language[one], language[two])
+        if torch.isin(ia, ib).any():
+            yield f"{one}-{two}", a, b, ia, ib
 
 
 def _by_language(

@@ -140,6 +140,7 @@ def _write(
 ) -> None:
     # The note goes first and comes back last: a table caught in between counts as not indexed.
     steps = len(vectors) + 2
+    before = table.version
     table.set_metadata(METADATA, None)
     table.add_columns(pa.table({SEARCH_TEXT: pa.array(texts, pa.string())}))
     for done, (name, matrix) in enumerate(vectors.items(), 1):
@@ -154,6 +155,7 @@ def _write(
         progress("write", steps - 1, steps)
     kept = {key: value for key, value in asdict(info).items() if key != "rejected"}
     table.set_metadata(METADATA, kept)
+    table.forget_versions(before)
     if progress:
         progress("write", steps, steps)
 

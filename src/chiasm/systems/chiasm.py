@@ -35,13 +35,13 @@ class Chiasm(nn.Module):
         embedders: Mapping[str, nn.Module],
         trunks: Mapping[str, Transformer],
         heads: Mapping[str, nn.Module],
-        layers: Mapping[str, int | None],
+        layers: Mapping[str, int],
         embedding: int,
         scale: float,
         bias: float | None = None,
     ) -> None:
         """`trunks` may give the same Transformer for several modalities: that is the multiway model. `layers`: how many of a
-        trunk's last blocks a modality passes; None: all. `embedding`: E."""
+        trunk's last blocks a modality passes. `embedding`: E."""
         super().__init__()
         self.embedders = nn.ModuleDict(dict(embedders))
         self.shared = len({id(trunk) for trunk in trunks.values()}) == 1
@@ -80,14 +80,12 @@ class Chiasm(nn.Module):
 def make_chiasm(model: ModelConfig, objective: ObjectiveConfig, modalities: tuple[str, ...], vocabulary: int) -> Chiasm:
     """The configured model with fresh weights, drawn from torch's global generator."""
 
-    layers = {m: MODALITY_TABLE[m].layers(model) for m in modalities}
+    layers = {m: MODALITY_TABLE[m].layers(model) or model.layers for m in modalities}
 
     def trunk(names: tuple[str, ...]) -> Transformer:
-        deepest = max(layers[m] or model.layers for m in names)
         return make_transformer(
-            names,
+            {m: layers[m] for m in names},
             width=model.width,
-            layers=deepest,
             heads=model.heads,
             ratio=model.ratio,
             activation=model.activation,

@@ -42,6 +42,7 @@ class Checkpoint:
     step: int
     state: Mapping[str, Any]
     model: Mapping[str, Tensor]
+    optimizer: Mapping[str, Tensor]
 
 
 def save(
@@ -70,26 +71,42 @@ def save(
             safetensors.torch.save_file(tensors, temporary / name)
         for name, text in texts.items():
             (temporary / name).write_text(text, encoding="utf8")
+            checksums[name] = {"": zlib.crc32(text.encode("utf8"))}
         whole = {"format": FORMAT, "step": step, **state, "checksums": checksums}
-        (temporary / "state.json").write_text(json.dumps(whole), encoding="utf8")
+        (temporary / "state.json").write_text(_seal(whole), encoding="utf8")
         for file in temporary.iterdir():
             _sync(file)
         _sync(temporary)
-        replaced = folder / f".{target.name}.old"
-        if target.exists():  # a damaged one that was passed over on resume
-            os.replace(target, replaced)
-        os.replace(temporary, target)
+        if target.exists():
+            # This very step, saved before or loaded from here: its tensors are the same, only what is said of them may be new.
+            os.replace(temporary / "state.json", target / "state.json")
+            _sync(target)
+            shutil.rmtree(temporary)
+        else:
+            os.replace(temporary, target)
         _sync(folder)
-        shutil.rmtree(replaced, ignore_errors=True)
     except (OSError, safetensors.SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
         raise MachineError(
             f"{target}: {'the disk is full' if full else f'cannot be written: {error}'}; the previous checkpoints are intact"
         ) from None
-    for old in _folders(folder)[:-keep]:
+    # Only what is older than this one goes: a later folder is not ours to judge here.
+    older = [path for path in _folders(folder) if path.name < target.name]
+    for old in older[: max(len(older) - keep + 1, 0)]:
         shutil.rmtree(old, ignore_errors=True)
     return target
+
+
+def tidy(folder: Path, found: Checkpoint | None) -> None:
+    """Before a run goes on from `found`: sweep what killed saves left, and set damaged later checkpoints aside, so that they are neither
+    counted among those to keep nor in the way of the steps to come."""
+    for path in folder.glob(f".{PREFIX}*"):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in _folders(folder):
+        if found is not None and path.name > found.path.name:
+            shutil.rmtree(folder / f"damaged-{path.name}", ignore_errors=True)
+            os.replace(path, folder / f"damaged-{path.name}")
 
 
 def load_newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
@@ -100,7 +117,7 @@ def load_newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     problems: list[str] = []
     for path in reversed(_folders(folder)):
         try:
-            return load(path), problems
+            return load(path, everything=True), problems
         except _Damaged as error:
             problems.append(str(error))
     if problems:
@@ -108,14 +125,30 @@ def load_newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     return None, problems
 
 
-def load(path: Path) -> Checkpoint:
-    """Read and verify one checkpoint folder. Raises CheckpointError, naming the tensor where one differs from its checksum."""
+def load(path: Path, everything: bool = False) -> Checkpoint:
+    """Read and verify one checkpoint folder; its optimizer's state only with `everything`.
+
+    Raises CheckpointError, naming the file or tensor that differs from its checksum.
+    """
     state = _read_state(path)
-    model = load_tensors(path, "model.safetensors", state)
-    return Checkpoint(path, int(state["step"]), state, model)
+    for name, expected in state["checksums"].items():
+        if not name.endswith(".safetensors"):
+            _check_text(path / name, expected.get(""))
+    model = _load_tensors(path, "model.safetensors", state)
+    optimizer = _load_tensors(path, "optimizer.safetensors", state) if everything else {}
+    return Checkpoint(path, int(state["step"]), state, model, optimizer)
 
 
-def load_tensors(path: Path, name: str, state: Mapping[str, Any]) -> dict[str, Tensor]:
+def _check_text(path: Path, expected: int | None) -> None:
+    try:
+        found = zlib.crc32(path.read_bytes())
+    except OSError as error:
+        raise _Damaged(f"{path}: cannot be read: {error}") from None
+    if found != expected:
+        raise _Damaged(f"{path}: differs from its checksum")
+
+
+def _load_tensors(path: Path, name: str, state: Mapping[str, Any]) -> dict[str, Tensor]:
     """The tensors of one file of a checkpoint, each held against its checksum."""
     try:
         tensors = safetensors.torch.load_file(path / name)
@@ -144,13 +177,22 @@ class _Damaged(CheckpointError):
     """A checkpoint that an older one can stand in for."""
 
 
+def _seal(state: Mapping[str, Any]) -> str:
+    """state.json: the state and the checksum of the state."""
+    text = json.dumps(state, sort_keys=True)
+    return json.dumps({"crc32": zlib.crc32(text.encode()), "state": state}, sort_keys=True)
+
+
 def _read_state(path: Path) -> dict[str, Any]:
     try:
-        state = json.loads((path / "state.json").read_text(encoding="utf8"))
+        whole = json.loads((path / "state.json").read_text(encoding="utf8"))
+        state: dict[str, Any] = whole["state"]
         version = int(state["format"])
-        int(state["step"])
+        intact = zlib.crc32(json.dumps(state, sort_keys=True).encode()) == whole["crc32"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _Damaged(f"{path / 'state.json'}: cannot be read: {error}") from None
+    if not intact:
+        raise _Damaged(f"{path / 'state.json'}: differs from its checksum")
     if version > FORMAT:
         raise CheckpointError(
             f"{path}: written by a later chiasm (format {version}, this one reads up to {FORMAT}); upgrade chiasm"

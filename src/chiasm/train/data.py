@@ -6,11 +6,13 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from chiasm.batches.maker import Choices, Maker
@@ -31,6 +33,7 @@ Progress = Callable[[str, int, int, dict[str, object]], None]
 class TrainingData:
     """What a run learns from and, where there is one, the validation split that its curves are measured on."""
 
+    created: str
     tokenizer: Tokenizer
     modalities: tuple[str, ...]
     train: Maker
@@ -51,14 +54,14 @@ def prepare(
     splits = table.splits()
     if data.train_split not in splits:
         raise DataError(f"{table.path}: has no split {data.train_split!r}; it has {', '.join(splits) or 'no rows'}")
-    train = _choices(table, config, data.train_split)
+    train = _choices(table, config, data.train_split, 2, world.leads)
     modalities = tuple(m for m in data.modalities if any(train.texts if m == "text" else train.media[m]))
     if len(modalities) < 2:
         raise DataError(
             f"{table.path}: split {data.train_split!r} has {', '.join(modalities) or 'no modality'} of {', '.join(data.modalities)}; "
             "learning one space needs at least two modalities"
         )
-    validation = _choices(table, config, data.validation_split) if data.validation_split in splits else None
+    validation = _choices(table, config, data.validation_split, least=1) if data.validation_split in splits else None
     if tokenizer is None:
         # Every process trains the same tokenizer from the same texts: quicker than passing it around.
         tokenizer = Tokenizer.train((text for texts in train.texts for text in texts), model.text.vocabulary)
@@ -84,6 +87,7 @@ def prepare(
 
     groups = table.columns(["group"]).column("group").to_pylist()
     return TrainingData(
+        table.created,
         tokenizer,
         modalities,
         maker(train, [groups[row] for row in train.row]),
@@ -98,8 +102,8 @@ def clear_cache(run: Path) -> None:
     shutil.rmtree(run / "cache", ignore_errors=True)
 
 
-def _choices(table: Table, config: RunConfig, split: str) -> Choices:
-    """The usable items of each record of a split; records that are left with fewer than one are dropped."""
+def _choices(table: Table, config: RunConfig, split: str, least: int, leads: bool = False) -> Choices:
+    """The usable items of each record of a split that has at least `least` modalities of the run's."""
     quoted = split.replace("'", "''")
     rows = table.rows(f"split = '{quoted}'")
     held_out = set(config.data.held_out_makers)
@@ -129,7 +133,8 @@ def _choices(table: Table, config: RunConfig, split: str) -> Choices:
         for row, record in zip(chunk.tolist(), records, strict=True):
             mine = [t for t in record.texts if weight(t)] if "text" in config.data.modalities else []
             indices = {m: [i for i, item in enumerate(getattr(record, m)) if weight(item)] for m in wanted}
-            if not mine and not any(indices.values()):
+            # Training learns from pairs: a record of one modality has none to give.
+            if bool(mine) + sum(map(bool, indices.values())) < least:
                 continue
             ids.append(record.id)
             kept.append(row)
@@ -140,6 +145,12 @@ def _choices(table: Table, config: RunConfig, split: str) -> Choices:
                 media[m].append(indices[m])
                 weights[m].append([weight(getattr(record, m)[i]) for i in indices[m]])
                 languages[m].append([language(getattr(record, m)[i]) for i in indices[m]])
+    if len(kept) < len(rows) and least > 1 and leads:
+        print(  # noqa: T201
+            f"{len(rows) - len(kept):,} of {len(rows):,} records of {table.path}, split {split!r}, have one modality or none of "
+            f"{', '.join(config.data.modalities)}: nothing to learn from in pairs, so they are not trained on",
+            file=sys.stderr,
+        )
     # Records of the same first text are positives of each other: to call one a negative of the other would be wrong.
     named: dict[str, int] = {}
     identity = np.array(
@@ -177,14 +188,24 @@ def _store(
             table.created,
             modality,
             config.model.model_dump(mode="json"),
-            sorted(wanted)[:8],
+            sorted(wanted.items()),
             total,
         ]
     )
     folder = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
     if not (folder / f"{modality}.json").exists():
         world.wait()  # nobody may find the sealed file before everybody has looked
-        _decode_all(table, modality, wanted, decode, folder, world, progress)
+        failed = _decode_all(table, modality, wanted, decode, folder, world, progress)
+        if failed == total:
+            raise DataError(
+                f"{table.path}: not one of {total:,} {modality} items can be read; are the files still where they were?"
+            )
+        if failed and world.leads:
+            print(  # noqa: T201
+                f"warning: {failed:,} of {total:,} {modality} items cannot be read and are left out of training; "
+                f"build {table.path} again to see which",
+                file=sys.stderr,
+            )
         if world.leads:
             seal(folder, modality, shape, world.size)
     world.wait()
@@ -199,7 +220,8 @@ def _decode_all(
     folder: Path,
     world: World,
     progress: Progress | None,
-) -> None:
+) -> int:
+    """Every process decodes its share; the number of items, over all of them, that could not be read."""
     rows: NDArray[np.int64] = np.array(sorted(wanted), np.int64)[world.rank :: world.size]
     done = 0
 
@@ -209,7 +231,7 @@ def _decode_all(
         if progress and world.leads:
             progress(f"decoding {modality}", done, len(rows), {})
 
-    write_part(
+    failed = write_part(
         folder,
         table,
         modality,
@@ -220,4 +242,4 @@ def _decode_all(
         threads=max((os.cpu_count() or 1) // world.size, 1),
         progress=advance,
     )
-    world.wait()
+    return int(world.gather(torch.tensor([failed], device=world.device))[0].sum())

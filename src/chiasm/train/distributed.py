@@ -24,14 +24,23 @@ class World:
     rank: int = 0
     size: int = 1
 
+    @property
+    def device(self) -> str:
+        """Where tensors must lie that the processes exchange."""
+        return "cuda" if self.size > 1 and dist.get_backend() == "nccl" else "cpu"
+
     @classmethod
-    def join(cls) -> World:
-        """The world that torchrun's environment variables describe, or a world of one."""
+    def join(cls, device: str = "auto") -> World:
+        """The world that torchrun's environment variables describe, or a world of one. `device`: as in the configuration."""
         size = int(os.environ.get("WORLD_SIZE", "1"))
         if size == 1:
             return cls()
+        cuda = device in ("auto", "cuda") and torch.cuda.is_available()
+        if cuda:
+            # Before any collective: each process has a device of its own, and all that says "cuda" means that one.
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
         if not dist.is_initialized():
-            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+            dist.init_process_group("nccl" if cuda else "gloo")
         return cls(dist.get_rank(), size)
 
     @classmethod
@@ -76,9 +85,7 @@ class World:
         """Rank 0's values, on every process."""
         if self.size == 1:
             return values
-        shared = torch.tensor(values, dtype=torch.float64)
-        if dist.get_backend() == "nccl":
-            shared = shared.cuda()
+        shared = torch.tensor(values, dtype=torch.float64, device=self.device)
         dist.broadcast(shared, 0)
         return tuple(shared.tolist())
 

@@ -6,6 +6,7 @@ RUN/config.yaml   RUN/log.jsonl   RUN/checkpoints/step-…/   RUN/lock (while tr
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,9 +41,11 @@ def open_run(run: Path, config: RunConfig, resume: bool, world: World) -> Genera
         if resume:
             config = read_config(run)
         else:
-            (run / "config.yaml").write_text(dump_config(config), encoding="utf8")
+            temporary = run / "config.yaml.tmp"
+            temporary.write_text(dump_config(config), encoding="utf8")
+            os.replace(temporary, run / "config.yaml")
+        # The file stays: were it removed, a trainer that opened it just before could hold a lock that nobody else sees.
         yield config
-    (run / "lock").unlink(missing_ok=True)
 
 
 def read_config(run: Path) -> RunConfig:

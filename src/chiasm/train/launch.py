@@ -46,7 +46,9 @@ def workers(run: Path, processes: int) -> Generator[World]:
                 children.append(child)
             try:
                 yield World.meet(point, 0, processes)
-            except RuntimeError as error:  # a collective failed: a worker is gone
+            except RuntimeError as error:
+                if all(child.poll() in (None, 0) for child in children):
+                    raise  # the error is this process's own
                 said = "; ".join(_last_line(log) for log in logs)
                 raise MachineError(f"a training process ended early: {said or error}") from error
         finally:

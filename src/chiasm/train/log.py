@@ -77,6 +77,8 @@ class ChanceWarning:
 
     def check(self, done: float, result: StepResult) -> str | None:
         for pair, loss in result.losses.items():
+            if pair not in result.chance:
+                continue
             self._recent.setdefault(pair, deque(maxlen=20)).append(loss / max(result.chance[pair], 1e-9))
         stuck = [pair for pair, recent in self._recent.items() if len(recent) == 20 and 0.97 < sum(recent) / 20 < 1.2]
         if self._said or done < 0.2 or not stuck:

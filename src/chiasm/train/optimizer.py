@@ -25,7 +25,7 @@ class Optimizer:
         matrices = [m.weight for m in model.modules() if isinstance(m, Linear)]
         chosen = {id(p) for p in matrices}
         rest = [p for p in self.parameters if id(p) not in chosen]
-        fused = all(p.device.type in ("cpu", "cuda") for p in self.parameters)
+        self._fused = fused = all(p.device.type in ("cpu", "cuda") for p in self.parameters)
         groups: list[dict[str, Any]] = [{"params": rest, "weight_decay": 0.0}]
         self._parts: list[torch.optim.Optimizer] = []
         if config.kind == "muon":
@@ -78,7 +78,8 @@ class Optimizer:
                     kept = by_name.get(self._names[id(p)])
                     if kept:
                         part.state[p] = {
-                            key: value.to(p.device) if value.ndim else value.clone() for key, value in kept.items()
+                            key: value.to(p.device) if value.ndim or self._fused else value.clone()
+                            for key, value in kept.items()
                         }
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from chiasm.config import RunConfig, dump_config
-from chiasm.errors import ConfigError, Interrupted
+from chiasm.dataset.table import Table
+from chiasm.errors import ConfigError, DataError, Interrupted
 from chiasm.modalities.text import Tokenizer
 from chiasm.objectives.contrastive import Contrastive
 from chiasm.systems.chiasm import Chiasm, make_chiasm
@@ -53,7 +54,7 @@ def train(config: RunConfig, out: Path, *, resume: bool = False, progress: Progr
     MachineError, and Interrupted after a clean save on SIGTERM or SIGINT.
     """
     if under_torchrun():
-        world = World.join()
+        world = World.join(config.train.device)
         try:
             with open_run(out, config, resume, world) as kept:
                 return train_as(world, kept, out, progress if world.leads else None)
@@ -63,7 +64,13 @@ def train(config: RunConfig, out: Path, *, resume: bool = False, progress: Progr
         # Written down as a number: a resumed run must add up its gradients in the same order on another machine too.
         settings = config.train
         number = choose_processes(settings.processes, settings.device, settings.batch // settings.accumulate)
-        config = config.model_copy(update={"train": settings.model_copy(update={"processes": number})})
+        config = config.model_copy(
+            update={
+                "train": settings.model_copy(update={"processes": number}),
+                # Absolute: a run is resumed from wherever its user stands.
+                "data": config.data.model_copy(update={"table": str(Path(config.data.table).resolve())}),
+            }
+        )
     with open_run(out, config, resume, World()) as kept, workers(out, int(kept.train.processes)) as world:
         try:
             return train_as(world, kept, out, progress)
@@ -85,7 +92,17 @@ def train_as(world: World, config: RunConfig, out: Path, progress: Progress | No
     found, problems = checkpoint.load_newest(out / "checkpoints")
     for line in problems if world.leads else []:
         print(f"warning: passed over a damaged checkpoint: {line}", file=sys.stderr)  # noqa: T201
+    if found and found.state.get("finished"):
+        return TrainResult(out, found.step, float(found.state["seconds"]), ())
+    if world.leads and (out / "checkpoints").is_dir():
+        checkpoint.tidy(out / "checkpoints", found)
     tokenizer = Tokenizer.load(found.path / "tokenizer.json") if found else None
+    built = Table(config.data.table).created
+    if found and found.state.get("table") != built:
+        raise DataError(
+            f"{config.data.table}: was built anew since this run began ({found.state.get('table')}); a run cannot go on with other data: "
+            "train a new one"
+        )
     data = prepare(config, out, world, tokenizer, progress)
     quiet_allocator()  # not before: what reading the table took goes back to the system
     torch.manual_seed(config.train.seed)
@@ -97,10 +114,8 @@ def train_as(world: World, config: RunConfig, out: Path, progress: Progress | No
     step, before = 0, 0.0
     if found:
         model.load_state_dict(dict(found.model))
-        optimizer.load(checkpoint.load_tensors(found.path, "optimizer.safetensors", found.state))
+        optimizer.load(dict(found.optimizer))
         step, before = found.step, float(found.state["seconds"])
-    if found and found.state.get("finished"):
-        return TrainResult(out, step, before, ())
     objective = Contrastive(config.objective.contrastive, config.objective.tile, config.objective.weights)
     loop = _Loop(config, out, world, device, dtype, data, model, objective, optimizer, progress)
     return loop.run(step, before)
@@ -205,6 +220,7 @@ class _Loop:
                 "finished": finished,
                 "modalities": list(self.data.modalities),
                 "torch": torch.__version__,
+                "table": self.data.created,
             }
             texts = {
                 "config.yaml": dump_config(self.config),

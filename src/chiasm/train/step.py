@@ -24,7 +24,7 @@ class StepResult:
     loss: float
     losses: Mapping[str, float]
     chance: Mapping[str, float]
-    """ln N of each pair: what the loss is when nothing is known."""
+    """What the loss of each pair is when nothing is known; see Contrastive.chance."""
     scale: float
     gradient_norm: float
 
@@ -89,8 +89,10 @@ def train_step(
                 language[m] = world.gather(torch.cat(codes) if codes else torch.full_like(labels, -1))[0]
     output = model.output(leaves)
     losses = objective(output, identity, language)
-    if not losses:
-        raise NonFiniteError(f"step {step}: no two modalities of this batch share a record; batch: {_names(chunks)}")
+    if (
+        not losses
+    ):  # every medium of the batch that would make a pair was unreadable: nothing to learn from, nothing changes
+        return StepResult(0.0, {}, {}, output.scale.item(), 0.0)
     total = objective.total(losses)
     total.backward()
     for chunk, part in zip(chunks, _with_graph(model, chunks, made, dtype), strict=True):
@@ -100,9 +102,9 @@ def train_step(
             # Consume this process's slice from its start, chunk by chunk.
             here = slices[m]
             stop = here.start + len(part[m])
-            gradient = leaves[m].grad
-            assert gradient is not None
-            gradients.append(gradient[here.start : stop])
+            whole = leaves[m].grad
+            # A modality that formed no pair in this batch (sounds of records that have nothing else) got no gradient.
+            gradients.append(torch.zeros_like(part[m]) if whole is None else whole[here.start : stop])
             slices[m] = slice(stop, here.stop)
         torch.autograd.backward(roots, gradients)
     if world.size > 1:
@@ -116,7 +118,7 @@ def train_step(
         what = "gradient" if torch.isfinite(total) else "loss"
         raise NonFiniteError(f"step {step}: the {what} is not finite; nothing was updated; batch: {_names(chunks)}")
     optimizer.step()
-    chance = {name: _chance(leaves, name) for name in losses}
+    chance = objective.chance(output, identity, language)
     return StepResult(total.item(), {k: v.item() for k, v in losses.items()}, chance, output.scale.item(), norm.item())
 
 
@@ -129,11 +131,6 @@ def _with_graph(
         return
     for chunk in chunks:
         yield {m: model.embed(m, items, dtype) for m, items in chunk.items.items()}
-
-
-def _chance(embedding: Mapping[str, Tensor], pair: str) -> float:
-    one, two = (len(embedding[m]) for m in pair.split("-"))
-    return float(torch.tensor([one, two]).float().log().mean())
 
 
 def _names(chunks: Sequence[Batch]) -> str:
