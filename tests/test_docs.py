@@ -376,7 +376,6 @@ MEANING = {
     "model.activation": "of the feed-forward network",
     "model.norm": "layer normalisation or its root-mean-square form",
     "model.embedding": "E, the numbers an embedding has",
-    "model.pool": "how tokens become one vector: their mean, or the first",
     "model.text.vocabulary": "entries of the byte-level BPE vocabulary, trained on the train split's texts",
     "model.image.size": "side in pixels to which pictures are scaled; a multiple of patch",
     "model.image.patch": "side of a patch in pixels: a picture is (size / patch)² tokens",

@@ -148,7 +148,6 @@ class ModelConfig(Section):
     activation: Literal["gelu", "quick_gelu", "relu", "squared_relu"] = "squared_relu"
     norm: Literal["layer_norm", "rms_norm"] = "layer_norm"
     embedding: Positive = 192
-    pool: Literal["mean", "first"] = "mean"
     text: TextConfig = TextConfig()
     image: ImageConfig = ImageConfig()
     audio: AudioConfig = AudioConfig()

@@ -45,6 +45,8 @@ def test_a_second_time_uses_what_is_there(told: Any) -> None:
     assert json.loads(result.stdout)["retrieval"] == told["retrieval"]
     assert "there already" in result.stderr
     assert "trained already" in result.stderr
+    assert "--limit 150 had no effect" in result.stderr
+    assert "--minutes 0.02 had no effect" in result.stderr
     assert sorted((Path(told["run"]) / "checkpoints").iterdir()) == before
 
 

@@ -64,8 +64,6 @@ _NO_MEMORY = (
     "out of memory: a smaller train.batch, more train.accumulate or a smaller model needs less; "
     "processes that share the machine need it too"
 )
-
-
 _MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 
 

@@ -9,10 +9,8 @@ from chiasm.nn.linear import Linear
 from chiasm.types import Features
 
 
-def pool(features: Features, how: str = "mean") -> Tensor:
-    """Features [I, N, D] → [I, D]: the mean of the valid tokens, or the first token."""
-    if how == "first":
-        return features.x[:, 0]
+def pool(features: Features) -> Tensor:
+    """Features [I, N, D] → [I, D]: the mean of the valid tokens."""
     if bool(features.valid.all()):
         return features.x.mean(1)
     weight = features.valid.to(features.x.dtype)
@@ -23,11 +21,10 @@ def pool(features: Features, how: str = "mean") -> Tensor:
 class Projection(nn.Module):
     """Pool, project and normalise to unit length: [I, N, D] → float32 [I, E]."""
 
-    def __init__(self, width: int, embedding: int, how: str = "mean") -> None:
+    def __init__(self, width: int, embedding: int) -> None:
         super().__init__()
-        self.how = how
         self.linear = Linear(width, embedding, bias=False)
 
     def forward(self, features: Features) -> Tensor:
         # Similarities differ in their third digit near a perfect match: the last step is float32 whatever came before.
-        return F.normalize(self.linear(pool(features, self.how)).float(), dim=-1)
+        return F.normalize(self.linear(pool(features)).float(), dim=-1)

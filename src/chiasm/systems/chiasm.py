@@ -101,7 +101,7 @@ def make_chiasm(model: ModelConfig, objective: ObjectiveConfig, modalities: tupl
     return Chiasm(
         embedders={m: MODALITY_TABLE[m].embedder(model, vocabulary) for m in modalities},
         trunks=trunks,
-        heads={m: Projection(model.width, model.embedding, model.pool) for m in modalities},
+        heads={m: Projection(model.width, model.embedding) for m in modalities},
         layers=layers,
         embedding=model.embedding,
         # SigLIP starts at scale 10, bias −10 (arXiv 2303.15343, 3.2): at the start nearly every pair is a negative.

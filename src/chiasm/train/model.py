@@ -21,7 +21,7 @@ from chiasm.modalities.prepare import decoder
 from chiasm.modalities.text import Tokenizer, clean_text
 from chiasm.systems.chiasm import Chiasm, make_chiasm
 from chiasm.train import checkpoint
-from chiasm.train.machine import choose_device, choose_dtype, cores, quiet_allocator
+from chiasm.train.machine import choose_device, choose_dtype, cores
 from chiasm.types import Items, Media, Text
 
 Medium = str | Path | bytes | Media
@@ -148,7 +148,6 @@ def load(run: Path, device: str = "auto", remember: bool = False) -> LoadedModel
 
     Raises ModelError where there is none, CheckpointError where it is damaged or of a later version.
     """
-    quiet_allocator()
     path = run if (run / "state.json").is_file() else checkpoint.newest(run)
     found = checkpoint.load(path)
     config = load_config(RunConfig, path / "config.yaml")
