@@ -13,7 +13,7 @@ A mask is True where the value is valid, everywhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -180,7 +180,6 @@ class Output:
     embedding: Mapping[str, Tensor]
     scale: Tensor
     bias: Tensor | None = None
-    extra: Mapping[str, Tensor] = field(default_factory=dict[str, "Tensor"])
 
 
 class Embedder(Protocol):

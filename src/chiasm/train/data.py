@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +23,7 @@ from chiasm.errors import DataError
 from chiasm.modalities.prepare import decoder
 from chiasm.modalities.text import Tokenizer
 from chiasm.train.distributed import World
+from chiasm.train.machine import cores
 from chiasm.types import Media, Record, Text
 
 Progress = Callable[[str, int, int, dict[str, object]], None]
@@ -239,7 +239,7 @@ def _decode_all(
         rows,
         decode,
         world.rank,
-        threads=max((os.cpu_count() or 1) // world.size, 1),
+        threads=max(cores() // world.size, 1),
         progress=advance,
     )
     return int(world.gather(torch.tensor([failed], device=world.device))[0].sum())
