@@ -14,7 +14,7 @@ SOURCE = Path(__file__).resolve().parent.parent / "src" / "chiasm"
 
 FRAME = ("errors", "types", "config")
 ROOMS = (
-    "modalities", "sources", "dataset", "batches", "nn", "fusion", "heads", "objectives", "systems",
+    "modalities", "sources", "dataset", "batches", "nn", "fusion", "heads", "objectives", "state", "systems",
     "train", "evaluate", "search", "api", "cli",
 )  # fmt: skip
 FREE = ("__init__", "__main__")  # the package's door: imports lazily from any room

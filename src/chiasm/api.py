@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from chiasm.config import BuildConfig, RunConfig, load_config
+from chiasm.config import SYSTEMS, AnyRunConfig, BuildConfig, load_config, load_run, read_tree
 from chiasm.dataset.table import Table
 from chiasm.errors import ConfigError
 from chiasm.types import MODALITIES, Embedder, Media
@@ -158,8 +158,10 @@ def indexed_run(table: Table) -> Path:
 
 def run_config(
     what: str | Path, overrides: Sequence[str] = (), *, minutes: float | None = None, steps: int | None = None
-) -> RunConfig:
+) -> AnyRunConfig:
     """The configuration of a run: a YAML file's, or for a table the defaults and the modalities it holds.
+
+    `system` (in the file or among the overrides) chooses what is trained; a named system begins with the settings that its Spec has tried.
 
     Raises ConfigError with what is wrong and where; DataError for a folder that is no table.
     """
@@ -168,11 +170,27 @@ def run_config(
     extra += [f"train.steps={steps!r}"] if steps is not None else []
     settings = [*overrides, *extra]
     if path.suffix in (".yaml", ".yml"):
-        return load_config(RunConfig, path, settings)
+        tree = read_tree(path, settings)
+        return load_run(path, settings, _tried(tree))
     if not path.is_dir():
         raise ConfigError(f"{what}: neither a .yaml file nor a table; `chiasm build SOURCE OUT.lance` makes a table")
-    held = [name for name in Dataset(path).modalities if name != "video"]
-    base: dict[str, Any] = {"data": {"table": str(path), "modalities": held}, "train": {}}
-    if not any(setting.partition("=")[0].strip() in ("train.steps", "train.minutes") for setting in settings):
+    tree = read_tree(None, settings)
+    base: dict[str, Any] = _tried(tree)
+    base.setdefault("train", {})
+    data: dict[str, Any] = {"table": str(path)}
+    base["data"] = data
+    if tree.get("system", "chiasm") == "chiasm":
+        data["modalities"] = [name for name in Dataset(path).modalities if name != "video"]
+    if not {"steps", "minutes"} & tree.get("train", {}).keys():
         base["train"]["minutes"] = DEFAULT_MINUTES
-    return load_config(RunConfig, None, settings, base)
+    return load_run(None, settings, base)
+
+
+def _tried(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """What a named system's Spec changes in the defaults of a run."""
+    name = tree.get("system", "chiasm")
+    if name not in SYSTEMS:
+        return {}
+    from chiasm.systems.catalogue import find
+
+    return {section: dict(values) for section, values in find(name).training.items()}

@@ -255,6 +255,73 @@ class RunConfig(Section):
     train: TrainConfig
 
 
+SYSTEMS = (
+    "transformer", "bert", "roberta", "gpt", "t5", "resnet", "vit", "detr", "simclr", "moco", "clip", "siglip", "vilbert", "uniter",
+    "vl_bert", "unicoder_vl", "oscar", "albef", "ernie_vil", "ernie_m", "adapter_xl", "early_fusion", "late_fusion",
+)  # fmt: skip
+"""The named systems; `chiasm systems` says what each is, and systems/catalogue.py where."""
+
+
+class SystemDataConfig(Section):
+    """What a named system trains on."""
+
+    table: str = Field(description="path of a Lance table made by `chiasm build`")
+    train_split: str = "train"
+    validation_split: str = "validation"
+    languages: tuple[str, ...] | None = Field(
+        default=None, description="languages of the texts to learn from; None: all of the table"
+    )
+    label: str | None = Field(
+        default=None,
+        description="the label that systems which classify records learn; None: the first that has 2 to 1,000 values, each of which "
+        "20 records have on average",
+    )
+    vocabulary: Annotated[int, Field(ge=300)] = Field(default=4096, description="tokens of the tokenizer, at most")
+    regions: Literal["auto", "boxes", "grid"] = Field(
+        default="auto",
+        description="regions of a picture: its exact boxes, or the cells of a grid; auto: boxes where the table has them",
+    )
+    grid: Annotated[int, Field(ge=1, le=16)] = Field(default=3, description="cells a side of a grid of regions")
+    cache_mib: Positive = Field(default=4096, description="disk for decoded pictures (RUN/cache)")
+
+
+class AdapterConfig(Section):
+    """Adapters in every block, with all else frozen but the norms and the heads."""
+
+    kind: Literal["houlsby", "pfeiffer", "lora"] = "houlsby"
+    size: Positive = Field(default=64, description="bottleneck width, or LoRA's rank")
+
+
+class SystemRunConfig(Section):
+    """A run of a named system; `config.yaml` of its run folder is exactly this."""
+
+    system: str = Field(description="a named system; `chiasm systems` lists them")
+    size: Literal["tiny", "base"] = Field(default="tiny", description="base: the published size")
+    change: Mapping[str, Any] = Field(
+        default_factory=dict,
+        description="changes to the size, e.g. {layers: 6}; `chiasm systems show NAME` lists what there is to change",
+    )
+    init: str | None = Field(
+        default=None, description="a run or an imported checkpoint whose weights the run begins with"
+    )
+    adapters: AdapterConfig | None = Field(default=None, description="train adapters only; None: train everything")
+    weights: Literal["fixed", "uncertainty"] = Field(
+        default="fixed", description="of a system's losses against each other: as published, or learned (arXiv 1705.07115)"
+    )
+    data: SystemDataConfig
+    optimizer: OptimizerConfig = OptimizerConfig()
+    train: TrainConfig
+
+    @model_validator(mode="after")
+    def _known(self) -> SystemRunConfig:
+        if self.system not in SYSTEMS:
+            raise ValueError(f"no system {self.system!r}; there are {', '.join(SYSTEMS)}")
+        return self
+
+
+AnyRunConfig = RunConfig | SystemRunConfig
+
+
 S = TypeVar("S", bound=Section)
 
 
@@ -268,10 +335,15 @@ def load_config(
 
     Raises ConfigError with file or override, key, reason and, for a misspelt key, the nearest right one.
     """
+    return validate(kind, read_tree(path, overrides, base), "configuration" if path is None else str(path))
+
+
+def read_tree(
+    path: Path | None, overrides: Iterable[str] = (), base: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """YAML over `base`, and overrides over both, before any of it is checked."""
     tree: dict[str, Any] = _copy(base or {})
-    where = "configuration"
     if path is not None:
-        where = str(path)
         try:
             loaded = yaml.safe_load(path.read_text(encoding="utf8"))
         except FileNotFoundError:
@@ -299,7 +371,23 @@ def load_config(
                 raise ConfigError(f"override {text!r}: {parent!r} is a value, not a section")
             node = child
         node[last] = parsed
-    return validate(kind, tree, where)
+    return tree
+
+
+def load_run(
+    path: Path | None = None, overrides: Iterable[str] = (), base: Mapping[str, Any] | None = None
+) -> AnyRunConfig:
+    """A run's configuration of either kind: `system` says which. Raises ConfigError as `load_config` does."""
+    tree = read_tree(path, overrides, base)
+    where = "configuration" if path is None else str(path)
+    system = tree.get("system", "chiasm")
+    if system == "chiasm":
+        return validate(RunConfig, tree, where)
+    if system not in SYSTEMS:
+        near = difflib.get_close_matches(str(system), ("chiasm", *SYSTEMS), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are chiasm, {', '.join(SYSTEMS)}"
+        raise ConfigError(f"{where}: no system {system!r}; {hint}")
+    return validate(SystemRunConfig, tree, where)
 
 
 def validate(kind: type[S], tree: Mapping[str, Any], where: str = "configuration") -> S:

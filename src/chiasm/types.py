@@ -13,13 +13,16 @@ A mask is True where the value is valid, everywhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
+
+IGNORE = -100
+"""A target that is not to be predicted (torch's default for cross-entropy)."""
 
 MODALITIES = ("text", "image", "audio", "video")
 """Every modality that a Record can carry, in the order in which tables and reports list them."""
@@ -133,6 +136,13 @@ class Items:
     language: int64 [I] or None, a number for each language, −1 where it is unknown (pictures have none)
     keep: int64 [I, K] or None, the tokens that a training step looks at (FLIP, arXiv 2212.00794). It is drawn with the batch, so
     that a model has no randomness of its own: the same batch gives the same output, in a second pass or after a restart.
+
+    What pretraining tasks add (None where a task does not ask for it), regions of a picture included (value float32 [I, R, F]):
+    target: int64 [I, N], what is to be predicted at each token (a token's number, a region's class), IGNORE where nothing is
+    hidden: bool [I, N], True where the model must not see the value (masked regions and patches; masked words are replaced in `value`)
+    segment: int64 [I, N], which part of the sequence a token belongs to (sentence A or B, words or tags, one language or another)
+    boxes: float32 [I, N, 4], x0 y0 x1 y1 as fractions of the picture's sides
+    classes: float32 [I, N, C], a class distribution of each region
     """
 
     value: Tensor
@@ -140,6 +150,11 @@ class Items:
     owner: Tensor
     keep: Tensor | None = None
     language: Tensor | None = None
+    target: Tensor | None = None
+    hidden: Tensor | None = None
+    segment: Tensor | None = None
+    boxes: Tensor | None = None
+    classes: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +162,16 @@ class Batch:
     """What one training or embedding step works on.
 
     identity: int64 [B], equal for records that count as the same thing (e.g. equal texts), so that they are positives of each other.
+    items: by modality for the chiasm model; for a named system by the role that its views give them ("text", "image", "source" …).
+    labels: int64 [B, …] by name, what the records are asked as a whole ("matched", "class", "answer" …), IGNORE where it is not known.
+    task: the name of the pretraining task that the batch was made for; "" where there is only one.
     """
 
     ids: tuple[str, ...]
     identity: Tensor
     items: Mapping[str, Items]
+    labels: Mapping[str, Tensor] = field(default_factory=dict[str, "Tensor"])
+    task: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +200,21 @@ class Output:
     embedding: Mapping[str, Tensor]
     scale: Tensor
     bias: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What a system makes of a training batch.
+
+    losses: named float32 scalars in nats · chance: what each is where nothing is known, for those that have such a value ·
+    keys: what the loop may put into the system's queues once the update is done (nothing moves before that) ·
+    weights: how much each counts in the sum, 1 where silent.
+    """
+
+    losses: Mapping[str, Tensor]
+    chance: Mapping[str, float] = field(default_factory=dict[str, float])
+    keys: Mapping[str, Tensor] = field(default_factory=dict[str, "Tensor"])
+    weights: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 class Embedder(Protocol):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from chiasm.nn.attention import attend
+from chiasm.nn.attention import CrossAttention, SelfAttention, attend
 from chiasm.nn.feedforward import quick_gelu, squared_relu
 from chiasm.nn.layout import Layout
 from chiasm.nn.transformer import make_transformer
@@ -55,6 +55,64 @@ def test_fewer_queries_than_keys_see_the_past_as_with_a_cache() -> None:
 def test_no_valid_key_is_finite() -> None:
     x = torch.randn(1, 1, 3, 4)
     assert attend(x, x, x, torch.zeros(1, 3, dtype=torch.bool)).isfinite().all()
+
+
+@pytest.mark.parametrize("fused_from", [1, 10_000])
+@pytest.mark.parametrize("scale", [None, 1.0])
+def test_bias_scale_and_allowed_equal_the_definition(
+    fused_from: int, scale: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chiasm.nn.attention.FUSED_FROM", fused_from)
+    torch.manual_seed(0)
+    q, k, v = torch.randn(2, 2, 4, 3), torch.randn(2, 2, 5, 3), torch.randn(2, 2, 5, 3)
+    bias, allowed = torch.randn(1, 2, 4, 5), torch.rand(2, 4, 5) < 0.6
+    allowed[..., 0] = True
+    valid = torch.tensor([[True] * 5, [True, True, False, True, False]])
+    scores = q @ k.mT * (scale or 3**-0.5) + bias
+    scores = scores.masked_fill(~(allowed & valid[:, None])[:, None], float("-inf"))
+    expected = scores.softmax(-1) @ v
+    found = attend(q, k, v, valid, bias=bias, allowed=allowed, scale=scale)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_additive_attention_equals_the_definition(causal: bool) -> None:
+    """One pair of tokens at a time: vᵀ tanh(Wq x + Wk y), by head."""
+    torch.manual_seed(0)
+    attention = SelfAttention(6, 2, causal=causal, kind="additive", head_width=4)
+    torch.nn.init.normal_(attention.get_parameter("energy"))
+    x = torch.randn(2, 3, 6)
+    valid = torch.tensor([[True, True, False], [True, True, True]])
+    layout = Layout(valid, (("text", 0, 3),))
+    found = layout.unpack(attention(layout.pack(x), layout))
+    q, k, v = attention.qkv(x).view(2, 3, 3, 2, 4).unbind(2)
+    for b in range(2):
+        for n in range(int(valid[b].sum())):
+            keys = [m for m in range(3) if valid[b, m] and (m <= n or not causal)]
+            heads = []
+            for h in range(2):
+                energy = attention.get_parameter("energy")[h]
+                weights = torch.stack([energy @ torch.tanh(q[b, n, h] + k[b, m, h]) for m in keys]).softmax(0)
+                heads.append(sum(w * v[b, m, h] for w, m in zip(weights, keys, strict=True)))
+            torch.testing.assert_close(found[b, n], attention.out(torch.cat(heads)), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["scaled_dot", "dot", "additive"])
+def test_cross_attention_sees_the_valid_memory_of_its_own_sequence(kind: str) -> None:
+    torch.manual_seed(0)
+    attention = CrossAttention(6, 2, memory_width=5, kind=kind, head_width=4)
+    x, memory = torch.randn(2, 3, 6), torch.randn(2, 4, 5)
+    valid, seen = (
+        torch.tensor([[True] * 3, [True, False, False]]),
+        torch.tensor([[True, True, True, False], [True] * 4]),
+    )
+    layout, memory_layout = Layout(valid, (("text", 0, 3),)), Layout(seen, (("image", 0, 4),))
+    found = layout.unpack(attention(layout.pack(x), layout, memory_layout.pack(memory), memory_layout))
+    for b in range(2):
+        alone = Layout(torch.ones(1, int(valid[b].sum()), dtype=torch.bool), (("text", 0, int(valid[b].sum())),))
+        other = Layout(torch.ones(1, int(seen[b].sum()), dtype=torch.bool), (("image", 0, int(seen[b].sum())),))
+        expected = attention(x[b, valid[b]], alone, memory[b, seen[b]], other)
+        torch.testing.assert_close(found[b, valid[b]], expected, atol=1e-5, rtol=1e-5)
 
 
 def test_packed_equals_padded_and_padding_content_is_irrelevant() -> None:

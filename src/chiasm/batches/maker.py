@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from chiasm.batches.augment import PICTURE_DRAWS, SOUND_DRAWS, augment_pictures, augment_sound, keep_tokens
+from chiasm.batches.draws import Draws
 from chiasm.batches.sampler import Sampler
 from chiasm.batches.store import Key, Store
 from chiasm.config import DataConfig, ModelConfig
@@ -68,13 +69,13 @@ class Maker:
         chosen = self._sampler.rows(step, self._batch)
         size = self._batch // parts
         mine = slice(part * size, (part + 1) * size)
-        return self._assemble(chosen[mine], _Draws(self._seed, step, self._batch, mine))
+        return self._assemble(chosen[mine], Draws(self._seed, step, self._batch, mine))
 
     def plain(self, records: Sequence[int]) -> Batch:
         """First text, first picture, first sound of these records (positions in the choices), nothing dropped or changed."""
         return self._assemble(np.asarray(records, np.int64), None)
 
-    def _assemble(self, records: NDArray[np.int64], draws: _Draws | None) -> Batch:
+    def _assemble(self, records: NDArray[np.int64], draws: Draws | None) -> Batch:
         # The first text drawn sets the language that the record speaks in this step: its voice follows where it can.
         texts = self._texts(records, draws) if "text" in self._modalities else None
         made = {
@@ -90,7 +91,7 @@ class Maker:
             {m: part for m, part in items.items() if part is not None},
         )
 
-    def _texts(self, records: NDArray[np.int64], draws: _Draws | None) -> Items | None:
+    def _texts(self, records: NDArray[np.int64], draws: Draws | None) -> Items | None:
         texts: list[str] = []
         owner: list[int] = []
         language: list[int] = []
@@ -117,7 +118,7 @@ class Maker:
             torch.from_numpy(ids), torch.from_numpy(valid), torch.tensor(owner), language=torch.tensor(language)
         )
 
-    def _images(self, records: NDArray[np.int64], draws: _Draws | None) -> Items | None:
+    def _images(self, records: NDArray[np.int64], draws: Draws | None) -> Items | None:
         arrays, owner, _ = self._fetch("image", records, draws, 1, None)
         if not arrays:
             return None
@@ -135,7 +136,7 @@ class Maker:
             None if keep is None else torch.from_numpy(keep),
         )
 
-    def _sounds(self, records: NDArray[np.int64], draws: _Draws | None, texts: Items | None) -> Items | None:
+    def _sounds(self, records: NDArray[np.int64], draws: Draws | None, texts: Items | None) -> Items | None:
         count = 1 if draws is None else self._data.audio_per_record
         spoken = np.full(len(records), -1, np.int64)
         if draws is not None and texts is not None and texts.language is not None:
@@ -153,7 +154,7 @@ class Maker:
         self,
         modality: str,
         records: NDArray[np.int64],
-        draws: _Draws | None,
+        draws: Draws | None,
         count: int,
         spoken: NDArray[np.int64] | None,
     ) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64], NDArray[np.int64]]:
@@ -195,14 +196,3 @@ def pad_sounds(arrays: Sequence[NDArray[np.uint8]], owner: NDArray[np.int64], pa
         value[index, : len(array)] = array
         valid[index, : max(len(array), 1)] = True  # a sound of no frames is one frame of silence, not nothing
     return Items(torch.from_numpy(value), torch.from_numpy(valid), torch.from_numpy(owner))
-
-
-class _Draws:
-    """Uniform numbers of one step, one row a record of this process's slice."""
-
-    def __init__(self, seed: int, step: int, batch: int, mine: slice) -> None:
-        self._seed, self._step, self._batch, self._mine = seed, step, batch, mine
-
-    def uniform(self, purpose: str, columns: int) -> NDArray[np.float64]:
-        key = ("text", "image", "audio", "picture", "sound", "keep", "word").index(purpose)
-        return np.random.default_rng((self._seed, self._step, key)).random((self._batch, columns))[self._mine]

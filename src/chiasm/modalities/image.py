@@ -83,6 +83,18 @@ def read_image(data: bytes, size: int | None = None) -> NDArray[np.uint8]:
         raise MediaError(reason, f"the picture cannot be decoded: {error}") from None
 
 
+def picture_size(data: bytes) -> tuple[int, int]:
+    """Width and height of the picture as it is seen, from its header. Raises MediaError as `read_image` does."""
+    try:
+        picture = _opener(data)(io.BytesIO(data))
+        turned = _orientation(picture) in (5, 6, 7, 8)
+        return (picture.height, picture.width) if turned else (picture.width, picture.height)
+    except MediaError:
+        raise
+    except Exception as error:
+        raise MediaError("corrupt", f"the picture's header cannot be read: {error}") from None
+
+
 def _opener(data: bytes) -> Callable[[io.BytesIO], ImageFile.ImageFile]:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         # Pillow's WebP reader allocates the whole canvas on opening, so its size is read here first.

@@ -108,8 +108,7 @@ class Tokenizer:
         """
         if length < 3:
             raise ValueError(f"length {length} leaves no room between <bos> and <eos>")
-        encoded = self._core.encode_batch_fast([_utf8(text) for text in texts], add_special_tokens=False)
-        rows = [[BOS, *item.ids[: length - 2], EOS] for item in encoded]
+        rows = [[BOS, *ids[: length - 2], EOS] for ids in self.ids(texts)]
         lengths = np.array([len(row) for row in rows], np.int64)
         width = int(lengths.max()) if rows else 0
         valid = np.arange(width)[None, :] < lengths[:, None]
@@ -117,6 +116,17 @@ class Tokenizer:
         if rows:
             tokens[valid] = np.concatenate([np.asarray(row, np.int64) for row in rows])
         return tokens, valid
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of each text, whole and without <bos> and <eos>."""
+        return [item.ids for item in self._core.encode_batch_fast([_utf8(t) for t in texts], add_special_tokens=False)]
+
+    def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int, int]]]:
+        """(token, start, stop) for the tokens of each text: the characters that each was made of, a space before a word included.
+
+        Tokens of one character's bytes all have that character."""
+        encoded = self._core.encode_batch([_utf8(text) for text in texts], add_special_tokens=False)
+        return [[(i, *offset) for i, offset in zip(item.ids, item.offsets, strict=True)] for item in encoded]
 
     def decode(self, tokens: Sequence[Sequence[int]] | NDArray[np.int64]) -> list[str]:
         """Texts of rows of tokens; special tokens are left out."""

@@ -53,8 +53,21 @@ def quick_gelu(x: Tensor) -> Tensor:
     return _QuickGELU.apply(x)  # type: ignore[no-any-return]
 
 
+def gelu_tanh(x: Tensor) -> Tensor:
+    """GELU by tanh (arXiv 1606.08415, 2), as GPT-2 has it."""
+    return F.gelu(x, approximate="tanh")
+
+
+def geglu(x: Tensor) -> Tensor:
+    """[..., 2h] → [..., h]: GELU of the first half times the second (arXiv 2002.05202, 2), with GPT-2's GELU as in T5 v1.1."""
+    gate, value = x.chunk(2, -1)
+    return gelu_tanh(gate) * value
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
+    "gelu_tanh": gelu_tanh,
+    "geglu": geglu,
     "quick_gelu": quick_gelu,
     "relu": F.relu,
     "squared_relu": squared_relu,
@@ -62,11 +75,11 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class FeedForward(nn.Module):
-    """Linear → activation → Linear, [..., D] → [..., D] (arXiv 1706.03762, 3.3)."""
+    """Linear → activation → Linear, [..., D] → [..., D] (arXiv 1706.03762, 3.3); a gate (geglu) has two inner rows a hidden value."""
 
     def __init__(self, width: int, hidden: int, activation: str = "gelu", bias: bool = True) -> None:
         super().__init__()
-        self.inner = Linear(width, hidden, bias=bias)
+        self.inner = Linear(width, 2 * hidden if activation == "geglu" else hidden, bias=bias)
         self.outer = Linear(hidden, width, bias=bias)
         self.activation = ACTIVATIONS[activation]
 

@@ -7,12 +7,13 @@ which sequence a token belongs to, so they run on the packed tokens [P, D]; only
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from chiasm.types import Tokens
+from chiasm.types import Features, Tokens
 
 
 class _Gather(torch.autograd.Function):
@@ -51,11 +52,14 @@ class Layout:
     index: int64 [P] into the flattened [B·N], segment by segment, or None where the packed order is the dense one.
     spans: (modality, start, stop) over the packed rows: an expert takes a slice, never a mask.
     valid: bool [B, N], or None when everything is valid.
+    allowed: bool [1 or B, N, N], which query may look at which key beside what `valid` and causality say, or None for all.
     """
 
-    def __init__(self, valid: Tensor, segments: Sequence[tuple[str, int, int]]) -> None:
+    def __init__(self, valid: Tensor, segments: Sequence[tuple[str, int, int]], allowed: Tensor | None = None) -> None:
         self.batch, self.length = valid.shape
         self.segments = tuple(segments)
+        self.allowed = allowed
+        self.device = valid.device
         dense = bool(valid.all())
         self.valid = None if dense else valid
         self.index: Tensor | None = None
@@ -72,8 +76,20 @@ class Layout:
         self.spans = tuple(spans)
 
     @classmethod
-    def of(cls, tokens: Tokens) -> Layout:
-        return cls(tokens.valid, tokens.segments)
+    def of(cls, tokens: Tokens | Features, allowed: Tensor | None = None) -> Layout:
+        return cls(tokens.valid, tokens.segments, allowed)
+
+    @classmethod
+    def single(cls, tokens: Tokens | Features, name: str = "all", allowed: Tensor | None = None) -> Layout:
+        """All segments as one, for modules that treat every token alike."""
+        return cls(tokens.valid, ((name, 0, tokens.x.shape[1]),), allowed)
+
+    @cached_property
+    def positions(self) -> Tensor:
+        """int64 [1 or B, N]: how many valid tokens stand before each, so that padding moves nothing."""
+        if self.valid is None:
+            return torch.arange(self.length, device=self.device)[None]
+        return (self.valid.cumsum(1) - 1).clamp(min=0)
 
     def pack(self, x: Tensor) -> Tensor:
         """[B, N, C] → [P, C]."""

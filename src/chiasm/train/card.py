@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from chiasm.config import RunConfig
+from chiasm.config import RunConfig, SystemRunConfig
 
 
 def model_card(config: RunConfig, model: nn.Module, step: int, seconds: float, finished: bool) -> str:
@@ -20,4 +20,22 @@ def model_card(config: RunConfig, model: nn.Module, step: int, seconds: float, f
 ## Limits
 It knows what its training table shows and nothing else. Measure it on your own data (`chiasm evaluate RUN TABLE`) before you rely on it, for
 each group of people it will serve; similarity is no judgement of truth.
+"""
+
+
+def system_card(
+    config: SystemRunConfig, title: str, paper: str, model: nn.Module, step: int, seconds: float, finished: bool
+) -> str:
+    parameters = sum(p.numel() for p in model.parameters())
+    state = "finished" if finished else "in training"
+    return f"""# {title} ({config.size})
+
+- Paper: {paper}
+- {parameters:,} parameters, float32, teachers included
+- Trained on `{config.data.table}`, split `{config.data.train_split}`, for {step:,} steps ({seconds / 60:.1f} minutes); {state}
+- Batch: {config.train.batch:,} records
+- Exact configuration: `config.yaml`; what its shape depends on: `system.json`
+
+## Limits
+It knows what its training table shows and nothing else: measure it on your own data before you rely on it.
 """

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from chiasm.batches.maker import Choices, Maker
 from chiasm.batches.sampler import Sampler, group_weights
-from chiasm.batches.store import Decode, DirectStore, MappedStore, Store, seal, write_part
 from chiasm.config import RunConfig
 from chiasm.dataset.table import Table
 from chiasm.errors import DataError
 from chiasm.modalities.prepare import decoder
 from chiasm.modalities.text import Tokenizer
 from chiasm.train.distributed import World
-from chiasm.train.machine import cores
+from chiasm.train.media import Progress, open_store
 from chiasm.types import Media, Record, Text
-
-Progress = Callable[[str, int, int, dict[str, object]], None]
 
 
 @dataclass(frozen=True)
@@ -66,8 +58,13 @@ def prepare(
         # Every process trains the same tokenizer from the same texts: quicker than passing it around.
         tokenizer = Tokenizer.train((text for texts in train.texts for text in texts), model.text.vocabulary)
     media = [m for m in modalities if m != "text"]
+    wanted = {
+        m: {row: i for c in (train, validation) if c for row, i in zip(c.row, c.media[m], strict=True) if i}
+        for m in media
+    }
+    settings = model.model_dump(mode="json")
     stores = {
-        m: _store(table, config, m, [c for c in (train, validation) if c], run / "cache", world, progress)
+        m: open_store(table, m, decoder(m, model), wanted[m], settings, run / "cache", data.cache_mib, world, progress)
         for m in media
     }
 
@@ -95,11 +92,6 @@ def prepare(
         maker(validation, [None] * len(validation)) if validation else None,
         len(validation) if validation else 0,
     )
-
-
-def clear_cache(run: Path) -> None:
-    """Delete the decoded media of a finished run: they are made again if it is resumed."""
-    shutil.rmtree(run / "cache", ignore_errors=True)
 
 
 def _choices(table: Table, config: RunConfig, split: str, least: int, leads: bool = False) -> Choices:
@@ -166,80 +158,3 @@ FIRST_TEXT = 3.0
 def _led(weights: list[float], lead: bool) -> list[float]:
     """With many languages and no word on which matter, the first text leads: drawn alike, 78 of them would drown each other."""
     return [max(FIRST_TEXT * sum(weights[1:]), 1.0), *weights[1:]] if lead and len(weights) > 1 else weights
-
-
-def _store(
-    table: Table,
-    config: RunConfig,
-    modality: str,
-    choices: Sequence[Choices],
-    cache: Path,
-    world: World,
-    progress: Progress | None,
-) -> Store:
-    decode, shape, size = decoder(modality, config.model)
-    wanted = {row: indices for c in choices for row, indices in zip(c.row, c.media[modality], strict=True) if indices}
-    total = sum(len(indices) for indices in wanted.values())
-    if total * size > config.data.cache_mib * 2**20:
-        return DirectStore(table, modality, decode)
-    key = json.dumps(
-        [
-            str(table.path.resolve()),
-            table.created,
-            modality,
-            config.model.model_dump(mode="json"),
-            sorted(wanted.items()),
-            total,
-        ]
-    )
-    folder = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
-    if not (folder / f"{modality}.json").exists():
-        world.wait()  # nobody may find the sealed file before everybody has looked
-        failed = _decode_all(table, modality, wanted, decode, folder, world, progress)
-        if failed == total:
-            raise DataError(
-                f"{table.path}: not one of {total:,} {modality} items can be read; are the files still where they were?"
-            )
-        if failed and world.leads:
-            print(  # noqa: T201
-                f"warning: {failed:,} of {total:,} {modality} items cannot be read and are left out of training; "
-                f"build {table.path} again to see which",
-                file=sys.stderr,
-            )
-        if world.leads:
-            seal(folder, modality, shape, world.size)
-    world.wait()
-    return MappedStore(folder, modality)
-
-
-def _decode_all(
-    table: Table,
-    modality: str,
-    wanted: Mapping[int, Sequence[int]],
-    decode: Decode,
-    folder: Path,
-    world: World,
-    progress: Progress | None,
-) -> int:
-    """Every process decodes its share; the number of items, over all of them, that could not be read."""
-    rows: NDArray[np.int64] = np.array(sorted(wanted), np.int64)[world.rank :: world.size]
-    done = 0
-
-    def advance(count: int) -> None:
-        nonlocal done
-        done += count
-        if progress and world.leads:
-            progress(f"decoding {modality}", done, len(rows), {})
-
-    failed = write_part(
-        folder,
-        table,
-        modality,
-        lambda row, _: wanted[row],
-        rows,
-        decode,
-        world.rank,
-        threads=max(cores() // world.size, 1),
-        progress=advance,
-    )
-    return int(world.gather(torch.tensor([failed], device=world.device))[0].sum())

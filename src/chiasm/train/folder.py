@@ -11,13 +11,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from chiasm.config import RunConfig, dump_config, load_config
+from chiasm.config import AnyRunConfig, dump_config, load_run
 from chiasm.errors import CheckpointError, ConfigError, ModelError
 from chiasm.train.distributed import World
 
 
 @contextmanager
-def open_run(run: Path, config: RunConfig, resume: bool, world: World) -> Generator[RunConfig]:
+def open_run(run: Path, config: AnyRunConfig, resume: bool, world: World) -> Generator[AnyRunConfig]:
     """Hold the run folder for as long as the block lasts, and hand out the run's configuration: `config`, written down, for a
     new run; the one written then, on `resume`.
 
@@ -48,9 +48,9 @@ def open_run(run: Path, config: RunConfig, resume: bool, world: World) -> Genera
         yield config
 
 
-def read_config(run: Path) -> RunConfig:
+def read_config(run: Path) -> AnyRunConfig:
     """The configuration a run was started with."""
     path = run / "config.yaml"
     if not path.is_file():
         raise ModelError(f"{run}: no run folder: it holds no config.yaml")
-    return load_config(RunConfig, path)
+    return load_run(path)

@@ -22,13 +22,16 @@ class Optimizer:
         self.config = config
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self._names = {id(p): name for name, p in model.named_parameters()}
-        matrices = [m.weight for m in model.modules() if isinstance(m, Linear)]
-        chosen = {id(p) for p in matrices}
+        # A table of vectors that is also the output layer (tied, as in BERT and GPT) is no Linear's weight, and stays with AdamW.
+        matrices = list({m.weight: None for m in model.modules() if isinstance(m, Linear) and m.weight.requires_grad})
+        kernels = [m.weight for m in model.modules() if isinstance(m, nn.Conv2d) and m.weight.requires_grad]
+        chosen = {id(p) for p in (*matrices, *kernels)}
         rest = [p for p in self.parameters if id(p) not in chosen]
         self._fused = fused = all(p.device.type in ("cpu", "cuda") for p in self.parameters)
         groups: list[dict[str, Any]] = [{"params": rest, "weight_decay": 0.0}]
         self._parts: list[torch.optim.Optimizer] = []
-        if config.kind == "muon":
+        decayed = [] if config.kind == "muon" else matrices
+        if config.kind == "muon" and matrices:
             self._parts.append(
                 torch.optim.Muon(
                     matrices,
@@ -37,8 +40,8 @@ class Optimizer:
                     ns_steps=config.orthogonal_steps,
                 )
             )
-        else:
-            groups.append({"params": matrices, "weight_decay": config.weight_decay})
+        if decayed or kernels:
+            groups.append({"params": [*decayed, *kernels], "weight_decay": config.weight_decay})
         self._parts.append(torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused))
         self._peaks = [[float(group["lr"]) for group in part.param_groups] for part in self._parts]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,27 +14,23 @@ from typing import Any
 
 import torch
 
-from chiasm.config import RunConfig, dump_config
+from chiasm.config import AnyRunConfig, RunConfig
 from chiasm.dataset.table import Table
 from chiasm.errors import ConfigError, DataError, Interrupted
 from chiasm.modalities.text import Tokenizer
-from chiasm.objectives.contrastive import Contrastive
-from chiasm.systems.chiasm import Chiasm, make_chiasm
 from chiasm.train import checkpoint
-from chiasm.train.card import model_card
-from chiasm.train.data import Progress, TrainingData, clear_cache, prepare
 from chiasm.train.distributed import World
+from chiasm.train.embedding import EmbeddingJob
 from chiasm.train.folder import open_run
+from chiasm.train.job import Job
 from chiasm.train.launch import under_torchrun, workers
 from chiasm.train.log import ChanceWarning, Log
 from chiasm.train.machine import choose_device, choose_dtype, choose_processes, quiet_allocator, set_threads
+from chiasm.train.media import Progress, clear_cache
+from chiasm.train.named import SystemJob
 from chiasm.train.optimizer import Optimizer
-from chiasm.train.step import StepResult, to_device, train_step
-from chiasm.train.validate import validate
+from chiasm.train.step import StepResult, to_device
 from chiasm.types import Batch
-
-CALIBRATION_ROWS = 1024
-"""Records by which the inputs are standardised."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,7 @@ class TrainResult:
     losses: tuple[float, ...]
 
 
-def train(config: RunConfig, out: Path, *, resume: bool = False, progress: Progress | None = None) -> TrainResult:
+def train(config: AnyRunConfig, out: Path, *, resume: bool = False, progress: Progress | None = None) -> TrainResult:
     """Train `config` into the run folder `out`; with `resume`, go on from its newest checkpoint with the configuration kept there.
 
     `progress(stage, done, total, info)` is called as the run goes. Raises ConfigError, DataError, CheckpointError, NonFiniteError,
@@ -78,7 +74,7 @@ def train(config: RunConfig, out: Path, *, resume: bool = False, progress: Progr
             world.leave()
 
 
-def train_as(world: World, config: RunConfig, out: Path, progress: Progress | None) -> TrainResult:
+def train_as(world: World, config: AnyRunConfig, out: Path, progress: Progress | None) -> TrainResult:
     """Train as one process of `world`; the run folder is open and holds the configuration."""
     parts = config.train.accumulate * world.size
     if config.train.batch % parts:
@@ -96,29 +92,29 @@ def train_as(world: World, config: RunConfig, out: Path, progress: Progress | No
         return TrainResult(out, found.step, float(found.state["seconds"]), ())
     if world.leads and (out / "checkpoints").is_dir():
         checkpoint.tidy(out / "checkpoints", found)
-    tokenizer = Tokenizer.load(found.path / "tokenizer.json") if found else None
     built = Table(config.data.table).created
     if found and found.state.get("table") != built:
         raise DataError(
             f"{config.data.table}: was built anew since this run began ({found.state.get('table')}); a run cannot go on with other data: "
             "train a new one"
         )
-    data = prepare(config, out, world, tokenizer, progress)
+    tokenizer = Tokenizer.load(found.path / "tokenizer.json") if found else None
+    job: Job
+    if isinstance(config, RunConfig):
+        job = EmbeddingJob(config, out, world, device, dtype, tokenizer, progress)
+    else:
+        job = SystemJob(config, out, world, device, dtype, tokenizer, progress)
     quiet_allocator()  # not before: what reading the table took goes back to the system
-    torch.manual_seed(config.train.seed)
-    model = make_chiasm(config.model, config.objective, data.modalities, data.tokenizer.size).to(device)
-    if not found:
-        sample = data.train.plain(range(0, data.rows, max(data.rows // CALIBRATION_ROWS, 1)))
-        model.calibrate(to_device(sample, device).items)
-    optimizer = Optimizer(model, config.optimizer)
+    if found:
+        job.restore(found.model)
+    else:
+        job.calibrate(device)
+    optimizer = Optimizer(job.model, config.optimizer)
     step, before = 0, 0.0
     if found:
-        model.load_state_dict(dict(found.model))
         optimizer.load(dict(found.optimizer))
         step, before = found.step, float(found.state["seconds"])
-    objective = Contrastive(config.objective.contrastive, config.objective.tile, config.objective.weights)
-    loop = _Loop(config, out, world, device, dtype, data, model, objective, optimizer, progress)
-    return loop.run(step, before)
+    return _Loop(config, out, world, device, job, optimizer, progress).run(step, before)
 
 
 class _Loop:
@@ -126,20 +122,16 @@ class _Loop:
 
     def __init__(
         self,
-        config: RunConfig,
+        config: AnyRunConfig,
         out: Path,
         world: World,
         device: torch.device,
-        dtype: torch.dtype,
-        data: TrainingData,
-        model: Chiasm,
-        objective: Contrastive,
+        job: Job,
         optimizer: Optimizer,
         progress: Progress | None,
     ) -> None:
-        self.config, self.out, self.world, self.device, self.dtype = config, out, world, device, dtype
-        self.data, self.model, self.objective, self.optimizer = data, model, objective, optimizer
-        self.progress = progress
+        self.config, self.out, self.world, self.device = config, out, world, device
+        self.job, self.optimizer, self.progress = job, optimizer, progress
         self.stop_signal: int | None = None
 
     def run(self, step: int, before: float) -> TrainResult:
@@ -162,8 +154,8 @@ class _Loop:
                 )
                 # Validate.
                 if done >= next_validation or done >= 1:
-                    if self.data.validation is not None and self.world.leads:
-                        log.validation(step, seconds, validate(self.model, self.data, self.device, self.dtype))
+                    if self.world.leads and (figures := self.job.validate()):
+                        log.validation(step, seconds, figures)
                     self.world.wait()
                     next_validation = done + settings.validate_every
                 # Save.
@@ -180,16 +172,7 @@ class _Loop:
                     )
                 # Step.
                 rate = self.optimizer.set_progress(done)
-                result = train_step(
-                    self.model,
-                    self.objective,
-                    self.optimizer,
-                    batches.take(),
-                    self.dtype,
-                    self.world,
-                    self.config.optimizer.clip,
-                    step,
-                )
+                result = self.job.update(self.optimizer, batches.take(), step, done)
                 step += 1
                 # Log.
                 losses.append(result.loss)
@@ -211,30 +194,23 @@ class _Loop:
     def _chunks(self, step: int) -> list[Batch]:
         """This process's chunks of a step's batch: a function of the step alone."""
         n, size = self.config.train.accumulate, self.world.size
-        return [to_device(self.data.train.make(step, self.world.rank * n + i, size * n), self.device) for i in range(n)]
+        return [to_device(self.job.make(step, self.world.rank * n + i, size * n), self.device) for i in range(n)]
 
     def _save(self, step: int, seconds: float, finished: bool) -> None:
         if self.world.leads:
-            state: Mapping[str, Any] = {
+            state = {
                 "seconds": seconds,
                 "finished": finished,
-                "modalities": list(self.data.modalities),
                 "torch": torch.__version__,
-                "table": self.data.created,
+                **self.job.state(),
             }
-            texts = {
-                "config.yaml": dump_config(self.config),
-                "tokenizer.json": self.data.tokenizer.to_json(),
-                "README.md": model_card(self.config, self.model, step, seconds, finished),
-            }
-            folder = self.out / "checkpoints"
             checkpoint.save(
-                folder,
+                self.out / "checkpoints",
                 step,
-                self.model.state_dict(),
+                self.job.tensors(),
                 self.optimizer.state(),
                 state,
-                texts,
+                self.job.files(step, seconds, finished),
                 self.config.train.keep,
             )
         self.world.wait()

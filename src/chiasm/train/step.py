@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -36,17 +36,13 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     def move(x: Tensor) -> Tensor:
         return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
 
-    items = {
-        m: Items(
-            move(i.value),
-            move(i.valid),
-            move(i.owner),
-            None if i.keep is None else move(i.keep),
-            None if i.language is None else move(i.language),
-        )
-        for m, i in batch.items.items()
-    }
-    return Batch(batch.ids, move(batch.identity), items)
+    def moved(items: Items) -> Items:
+        given = {part.name: getattr(items, part.name) for part in fields(items)}
+        return replace(items, **{name: move(value) for name, value in given.items() if value is not None})
+
+    items = {name: moved(part) for name, part in batch.items.items()}
+    labels = {name: move(value) for name, value in batch.labels.items()}
+    return Batch(batch.ids, move(batch.identity), items, labels, batch.task)
 
 
 def train_step(
@@ -116,7 +112,7 @@ def train_step(
     norm = torch.nn.utils.clip_grad_norm_(optimizer.parameters, clip)
     if not (torch.isfinite(norm) and torch.isfinite(total)):
         what = "gradient" if torch.isfinite(total) else "loss"
-        raise NonFiniteError(f"step {step}: the {what} is not finite; nothing was updated; batch: {_names(chunks)}")
+        raise NonFiniteError(f"step {step}: the {what} is not finite; nothing was updated; batch: {names_of(chunks)}")
     optimizer.step()
     chance = objective.chance(output, identity, language)
     return StepResult(total.item(), {k: v.item() for k, v in losses.items()}, chance, output.scale.item(), norm.item())
@@ -133,6 +129,7 @@ def _with_graph(
         yield {m: model.embed(m, items, dtype) for m, items in chunk.items.items()}
 
 
-def _names(chunks: Sequence[Batch]) -> str:
+def names_of(chunks: Sequence[Batch]) -> str:
+    """The batch's ids for an error message, the first twenty of them."""
     ids = [name for chunk in chunks for name in chunk.ids]
     return ", ".join(ids[:20]) + (f" and {len(ids) - 20} more" if len(ids) > 20 else "")

@@ -1,0 +1,250 @@
+"""What a named system is worth on records that it was not trained on, beside chance: the measure that its Spec names, with an interval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from chiasm.batches.task import Corpus, Task, evaluation_batches
+from chiasm.objectives.detection import box_iou
+from chiasm.systems.system import Measure, System
+from chiasm.types import IGNORE, Batch
+
+MOST = 1024
+"""Held-out records that a measure looks at, at most."""
+PROBED = 3000
+"""Training records that a probe is fitted on, at most."""
+NEIGHBOURS = 20
+BATCH = 64
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """value with its 95 % interval low … high, chance, and n: how many were asked. beside: other figures by name, to compare with."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    chance: float
+    n: int
+    beside: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    @property
+    def beats_chance(self) -> bool:
+        """Whether the whole interval lies above chance."""
+        return self.low > self.chance
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A system to be measured, on its device, and the type it computes in. untrained: the same with fresh weights, for probes."""
+
+    system: System
+    device: torch.device
+    dtype: torch.dtype
+    untrained: System | None = None
+
+
+@torch.no_grad()
+def measure(subject: Subject, what: Measure[Any], size: Any, train: Corpus, held_out: Corpus) -> Measured:
+    """Measure the system as its Spec says; changes no state. Raises DataError where no held-out record can be used."""
+    task = what.task(size)
+    subject.system.eval()
+    if what.kind == "label":
+        return _label(subject, what.key, task, train, held_out)
+    if what.kind == "probe":
+        return _probe(subject, what.key, task, train, held_out)
+    if what.kind == "retrieval":
+        return _retrieval(subject, what.key, task, held_out)
+    if what.kind == "words":
+        return _words(subject, what.key, task, held_out)
+    if what.kind == "detection":
+        return _detection(subject, task, held_out)
+    return _generation(subject, task, held_out)
+
+
+def _answers(
+    subject: Subject, system: System, task: Task, corpus: Corpus, most: int
+) -> Iterator[tuple[Batch, Mapping[str, Tensor]]]:
+    from chiasm.train.step import to_device
+
+    for batch in evaluation_batches(corpus, task, BATCH, most):
+        given = system.predict(to_device(batch, subject.device), subject.dtype)
+        yield batch, {name: value.float().cpu() for name, value in given.items()}
+
+
+def _label(subject: Subject, key: str, task: Task, train: Corpus, held_out: Corpus) -> Measured:
+    right: list[NDArray[np.bool_]] = []
+    truths: list[NDArray[np.int64]] = []
+    for batch, given in _answers(subject, subject.system, task, held_out, MOST):
+        truth = batch.labels[key]
+        known = truth != IGNORE
+        right.append((given[key].argmax(-1) == truth)[known].numpy())
+        truths.append(truth[known].numpy())
+    learned = [b.labels[key].numpy() for b in evaluation_batches(train, task, BATCH, MOST)]
+    truth, seen = np.concatenate(truths), np.concatenate(learned)
+    # Whoever knows nothing answers with what was most frequent in training.
+    usual = np.bincount(seen[seen != IGNORE]).argmax()
+    return binary(f"{_NAMES.get(key, key)} accuracy", np.concatenate(right), float((truth == usual).mean()))
+
+
+def _words(subject: Subject, key: str, task: Task, held_out: Corpus) -> Measured:
+    right: list[NDArray[np.bool_]] = []
+    truths: list[NDArray[np.int64]] = []
+    for batch, given in _answers(subject, subject.system, task, held_out, MOST):
+        target = batch.items[key].target
+        assert target is not None
+        truth = target[target != IGNORE]
+        right.append((given["words"].argmax(-1) == truth).numpy())
+        truths.append(truth.numpy())
+    counts = np.bincount(np.concatenate(truths))
+    return binary("word accuracy", np.concatenate(right), float(counts.max() / counts.sum()))
+
+
+def _probe(subject: Subject, key: str, task: Task, train: Corpus, held_out: Corpus) -> Measured:
+    def features(system: System, corpus: Corpus, most: int) -> tuple[Floats, NDArray[np.int64]]:
+        pairs = [
+            (given["features"], batch.labels[key]) for batch, given in _answers(subject, system, task, corpus, most)
+        ]
+        return torch.cat([x for x, _ in pairs]).double().numpy(), torch.cat([y for _, y in pairs]).numpy()
+
+    x, y = features(subject.system, train, PROBED)
+    tx, ty = features(subject.system, held_out, MOST)
+    right = linear_probe(x, y, tx) == ty
+    beside = {"kNN": float((nearest(x, y, tx) == ty).mean())}
+    if subject.untrained is not None:
+        subject.untrained.eval()
+        ux, utx = features(subject.untrained, train, PROBED)[0], features(subject.untrained, held_out, MOST)[0]
+        beside["untrained"] = float((linear_probe(ux, y, utx) == ty).mean())
+        beside["untrained kNN"] = float((nearest(ux, y, utx) == ty).mean())
+    if "image" in evaluation_batches(held_out, task, 1, 1)[0].items:
+        px, ptx = _pixels(train, task, PROBED), _pixels(held_out, task, MOST)
+        beside["raw pixels"] = float((linear_probe(px, y, ptx) == ty).mean())
+        beside["raw pixels kNN"] = float((nearest(px, y, ptx) == ty).mean())
+    usual = np.bincount(y).argmax()
+    return binary(f"linear probe of {key}", right, float((ty == usual).mean()), beside)
+
+
+def _pixels(corpus: Corpus, task: Task, most: int) -> Floats:
+    batches = evaluation_batches(corpus, task, BATCH, most)
+    return np.concatenate([b.items["image"].value.flatten(1).double().numpy() / 255 for b in batches])
+
+
+def _retrieval(subject: Subject, key: str, task: Task, held_out: Corpus) -> Measured:
+    one, two = key.split("-")
+    given = [values for _, values in _answers(subject, subject.system, task, held_out, MOST)]
+    similarity = torch.cat([g[one] for g in given]) @ torch.cat([g[two] for g in given]).T
+    right: list[NDArray[np.bool_]] = []
+    ranks: dict[str, float] = {}
+    for name, table in ((f"{one}→{two}", similarity), (f"{two}→{one}", similarity.T)):
+        own = table.diagonal()[:, None]
+        # A tie with the right one counts against: a model that calls everything equal finds nothing.
+        above = (table >= own).sum(1) - 1
+        right.append((above == 0).numpy())
+        ranks[f"R@1 {name}"] = float((above == 0).float().mean())
+        ranks[f"R@5 {name}"] = float((above < 5).float().mean())
+    return binary(f"R@1 {one}↔{two} of {len(similarity)}", np.concatenate(right), 1 / len(similarity), ranks)
+
+
+def _detection(subject: Subject, task: Task, held_out: Corpus) -> Measured:
+    found: list[bool] = []
+    shuffled: list[bool] = []
+    for batch, given in _answers(subject, subject.system, task, held_out, MOST):
+        objects = batch.items["objects"]
+        assert objects.boxes is not None
+        boxes, names = given["boxes"], given["objects"].argmax(-1)
+        for row in range(len(batch.ids)):
+            real = objects.valid[row]
+            truth, classes = objects.boxes[row][real], objects.value[row][real]
+            found += _hits(boxes[row], names[row], truth, classes)
+            other = (row + 1) % len(batch.ids)
+            shuffled += _hits(boxes[other], names[other], truth, classes)
+    return binary("objects found (class, IoU ≥ 0.5)", np.array(found), float(np.mean(shuffled)))
+
+
+def _hits(boxes: Tensor, names: Tensor, truth: Tensor, classes: Tensor) -> list[bool]:
+    """Which of the true objects some prediction of their class overlaps; a prediction finds one object."""
+    overlap = box_iou(truth, boxes) * (classes[:, None] == names[None])
+    hits: list[bool] = []
+    for row in overlap:
+        best = int(row.argmax())
+        hits.append(bool(row[best] >= 0.5))
+        if hits[-1]:
+            overlap[:, best] = 0
+    return hits
+
+
+def _generation(subject: Subject, task: Task, held_out: Corpus) -> Measured:
+    from chiasm.train.step import to_device
+
+    scores: list[float] = []
+    shuffled: list[float] = []
+    for batch in evaluation_batches(held_out, task, BATCH, MOST // 4):
+        target = batch.items["target"].target
+        assert target is not None
+        moved = to_device(batch, subject.device)
+        said = subject.system.translate(moved, subject.dtype, target.shape[1] + 8).cpu().tolist()
+        truth = [[token for token in row if token != IGNORE] for row in target.tolist()]
+        scores += [overlap(a, b) for a, b in zip(said, truth, strict=True)]
+        shuffled += [overlap(a, b) for a, b in zip(said[1:] + said[:1], truth, strict=True)]
+    values = np.array(scores)
+    half = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 1.0
+    mean = float(values.mean())
+    exact = {"all tokens right": float((values == 1).mean())}
+    return Measured(
+        "F1 of generated tokens", mean, mean - half, mean + half, float(np.mean(shuffled)), len(values), exact
+    )
+
+
+def overlap(said: Sequence[int], truth: Sequence[int]) -> float:
+    """F1 of two bags of tokens; what is said ends with the truth's last token (EOS) where it is said at all."""
+    end = truth[-1]
+    said = said[: said.index(end) + 1] if end in said else said
+    left = list(truth)
+    common = 0
+    for token in said:
+        if token in left:
+            left.remove(token)
+            common += 1
+    return 2 * common / max(len(said) + len(truth), 1)
+
+
+def linear_probe(x: Floats, y: NDArray[np.int64], test: Floats) -> NDArray[np.int64]:
+    """Predictions of multinomial logistic regression on standardised features, fitted on (x, y)."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
+
+    scale = StandardScaler().fit(x)
+    with threadpool_limits(1, "blas"):
+        # Features outnumber what a small table can determine: the penalty grows with their number.
+        model = LogisticRegression(C=10 / x.shape[1], max_iter=300, tol=1e-3).fit(scale.transform(x), y)
+    return np.asarray(model.predict(scale.transform(test)), np.int64)
+
+
+def nearest(x: Floats, y: NDArray[np.int64], test: Floats, k: int = NEIGHBOURS) -> NDArray[np.int64]:
+    """The class of most of the k nearest by cosine (Wu et al., arXiv 1805.01978, 3.4, without weights)."""
+    a, b = (m / np.maximum(np.linalg.norm(m, axis=1, keepdims=True), 1e-12) for m in (test, x))
+    best = np.argpartition(-(a @ b.T), min(k, len(x)) - 1, axis=1)[:, :k]
+    return np.array([np.bincount(row).argmax() for row in y[best]], np.int64)
+
+
+def binary(name: str, right: NDArray[np.bool_], chance: float, beside: Mapping[str, float] | None = None) -> Measured:
+    """A share with Wilson's 95 % interval (1927)."""
+    n, z = len(right), 1.959964
+    p = float(right.mean())
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
+    return Measured(name, p, centre - half, centre + half, chance, n, beside or {})
+
+
+_NAMES = {"matched": "matching", "next": "next sentence", "class": "class", "answer": "answer"}

@@ -1,0 +1,38 @@
+"""The momentum teacher: a copy of a module that follows it slowly (MoCo, arXiv 1911.05722, 3.2; ALBEF, arXiv 2107.07651, 3.1)."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+
+class Teacher(nn.Module):
+    """An exponential moving average of a module. Its weights are buffers in effect: no gradient, saved with the checkpoint, moved only by
+    `follow`, which the training loop calls after an update. A forward pass, in training or evaluation, changes nothing.
+
+    Batch-normalisation statistics are copied as they are, as MoCo's key encoder keeps its own: the teacher runs in evaluation mode on
+    those of the student.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = copy.deepcopy(module).requires_grad_(False)
+        self.module.eval()
+
+    def train(self, mode: bool = True) -> Teacher:
+        """Always evaluation mode: a teacher that updated statistics in `forward` would change state in an evaluation pass."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def follow(self, student: nn.Module, momentum: float) -> None:
+        """θ_teacher ← m·θ_teacher + (1−m)·θ_student; buffers become the student's."""
+        for mine, theirs in zip(self.module.parameters(), student.parameters(), strict=True):
+            mine.lerp_(theirs.to(mine.dtype), 1 - momentum)
+        for buffer, source in zip(self.module.buffers(), student.buffers(), strict=True):
+            buffer.copy_(source)
+
+    def forward(self, *args: object, **kwargs: object) -> Tensor:
+        with torch.no_grad():
+            return self.module(*args, **kwargs)

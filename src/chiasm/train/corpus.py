@@ -1,0 +1,233 @@
+"""From a table to the corpora of a named system: texts, labels, boxes, questions in memory, pictures decoded, regions described."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chiasm.batches.store import Store
+from chiasm.batches.task import Corpus, Facts, Task
+from chiasm.config import SystemRunConfig
+from chiasm.dataset.table import Table
+from chiasm.errors import ConfigError, DataError, MediaError
+from chiasm.modalities.image import picture_size, read_image
+from chiasm.modalities.regions import RegionProvider
+from chiasm.modalities.text import Tokenizer
+from chiasm.train.distributed import World
+from chiasm.train.media import Progress, open_store
+from chiasm.types import Box, Media, Record
+
+COLUMNS = ("id", "texts", "labels", "boxes", "questions", "relations")
+MOST_CLASSES = 1000
+EXAMPLES_A_CLASS = 20
+"""Records that a class must have on average for a label to be chosen unasked."""
+MOST_ANSWERS = 3129
+"""Answers that are classes of their own, the most frequent ones (the number that VQA systems use, e.g. UNITER's)."""
+MOST_OBJECTS = 1600
+"""Classes of regions, the most frequent ones (Visual Genome's 1,600, arXiv 1707.07998)."""
+CLUSTERS = 64
+"""Classes of grid cells."""
+FITTED_PICTURES = 1024
+"""Pictures that the provider of regions is fitted on, at most."""
+
+
+@dataclass(frozen=True)
+class Corpora:
+    """What a named system learns from, and is validated on where the table has a validation split."""
+
+    created: str
+    train: Corpus
+    validation: Corpus | None
+
+
+def prepare_corpora(
+    config: SystemRunConfig,
+    tasks: Sequence[Task],
+    run: Path,
+    world: World,
+    tokenizer: Tokenizer | None,
+    progress: Progress | None,
+    regions: tuple[int, int] | None = None,
+) -> Corpora:
+    """Read the splits, train the tokenizer (unless a checkpoint brings it), decode the pictures that `tasks` look at.
+
+    regions: (numbers that describe a region, side of its crop in pixels) where a task asks for regions.
+    Raises DataError where the table lacks what the tasks need, ConfigError for a label that it does not have.
+    """
+    table, data = Table(config.data.table), config.data
+    splits = table.splits()
+    if data.train_split not in splits:
+        raise DataError(f"{table.path}: has no split {data.train_split!r}; it has {', '.join(splits) or 'no rows'}")
+    names = [data.train_split, *([data.validation_split] if data.validation_split in splits else [])]
+    rows = [table.rows(f"split = '{name.replace(chr(39), chr(39) * 2)}'") for name in names]
+    records = [_records(table, part, data.languages) for part in rows]
+    side = _side(tasks)
+    pictures: Store | None = None
+    pictured = [np.zeros(len(part), np.bool_) for part in rows]
+    if side is not None:
+        with_picture = _with_picture(table, rows, records)
+        decoder = (lambda data: read_image(data, size=side)), (side, 3), side * side * 3
+        pictures = open_store(
+            table, "image", decoder, with_picture, {"side": side}, run / "cache", data.cache_mib, world, progress
+        )
+        pictured = [np.array([row in with_picture and _there(pictures, row) for row in part.tolist()]) for part in rows]
+    if tokenizer is None:
+        tokenizer = Tokenizer.train(_texts(records[0]), data.vocabulary)
+    provider = None
+    if regions is not None:
+        assert pictures is not None
+        provider = _fit_regions(config, records[0], rows[0], pictured[0], pictures, *regions)
+    label = _label(data.label, records[0], table)
+    facts = _facts(records[0], tokenizer, label, provider, regions)
+    corpora = [
+        Corpus(
+            ids=[record.id for record in part],
+            row=where.tolist(),
+            records=part,
+            pictured=seen.tolist(),
+            pictures=pictures,
+            tokenizer=tokenizer,
+            facts=facts,
+            label=label,
+            regions=provider,
+        )
+        for part, where, seen in zip(records, rows, pictured, strict=True)
+    ]
+    return Corpora(table.created, corpora[0], corpora[1] if len(corpora) > 1 else None)
+
+
+def _side(tasks: Sequence[Task]) -> int | None:
+    """The largest side that a view wants; views scale down what is larger than theirs."""
+    return max((view.picture for task in tasks for view in task.views if view.picture is not None), default=None)
+
+
+def _records(table: Table, rows: NDArray[np.int64], languages: Sequence[str] | None) -> list[Record]:
+    """Everything but media, texts of the wanted languages only."""
+    found = table.records(rows, columns=list(COLUMNS))
+    if languages is None:
+        return found
+    kept = {None, *languages}
+    return [replace(record, texts=tuple(t for t in record.texts if t.language in kept)) for record in found]
+
+
+def _with_picture(
+    table: Table, rows: Sequence[NDArray[np.int64]], records: Sequence[list[Record]]
+) -> dict[int, list[int]]:
+    """Rows that have a first picture. Boxes of pictures that are not square are moved, in `records`, to where `read_image` puts them: it
+    centres a picture on a square."""
+    found: dict[int, list[int]] = {}
+    for part, described in zip(rows, records, strict=True):
+        for start in range(0, len(part), 256):  # picture bytes pass through here once and are let go
+            chunk = part[start : start + 256]
+            for offset, record in enumerate(table.records(chunk, columns=["id", "image"])):
+                if not record.image:
+                    continue
+                found[int(chunk[offset])] = [0]
+                whole = described[start + offset]
+                if whole.boxes:
+                    described[start + offset] = _squared(whole, table, record.image[0])
+    return found
+
+
+def _squared(record: Record, table: Table, picture: Media) -> Record:
+    try:
+        width, height = picture_size(table.read(picture))
+    except (MediaError, DataError):  # counted where it is decoded
+        return record
+    if width == height:
+        return record
+    longest = max(width, height)
+    x, y = (longest - width) / 2 / longest, (longest - height) / 2 / longest
+    w, h = width / longest, height / longest
+    moved = (Box(x + b.x0 * w, y + b.y0 * h, x + b.x1 * w, y + b.y1 * h, b.label) for b in record.boxes)
+    return replace(record, boxes=tuple(moved))
+
+
+def _there(store: Store, row: int) -> bool:
+    return store.get([(row, 0)])[0] is not None
+
+
+def _texts(records: Sequence[Record]) -> list[str]:
+    """All that the tokenizer should know: texts, questions, answers, names of boxes."""
+    found: list[str] = []
+    for record in records:
+        found += [text.text for text in record.texts]
+        found += [part for q in record.questions for part in (q.question, *q.answers)]
+        found += [box.label for box in record.boxes]
+    return found
+
+
+def _label(wanted: str | None, records: Sequence[Record], table: Table) -> str | None:
+    """The label that records are classified by. Raises ConfigError for one that the table does not have."""
+    values: dict[str, Counter[str]] = {}
+    for record in records:
+        for label in record.labels:
+            values.setdefault(label.name, Counter())[label.value] += 1
+    if wanted is not None:
+        if wanted not in values:
+            raise ConfigError(f"data.label={wanted}: {table.path} has {', '.join(values) or 'no labels'}")
+        return wanted
+    for name, counts in values.items():
+        if 2 <= len(counts) <= MOST_CLASSES and counts.total() >= EXAMPLES_A_CLASS * len(counts):
+            return name
+    return None
+
+
+def _facts(
+    records: Sequence[Record],
+    tokenizer: Tokenizer,
+    label: str | None,
+    provider: RegionProvider | None,
+    regions: tuple[int, int] | None,
+) -> Facts:
+    classes = sorted({one.value for record in records for one in record.labels if one.name == label})
+    answers = Counter(q.answers[0] for record in records for q in record.questions if q.answers)
+    boxes = Counter(box.label for record in records for box in record.boxes)
+    languages = dict.fromkeys(t.language for record in records for t in record.texts if t.language)
+    return Facts(
+        vocabulary=tokenizer.size,
+        classes=tuple(classes),
+        answers=tuple(name for name, _ in answers.most_common(MOST_ANSWERS)),
+        objects=tuple(provider.names) if provider else tuple(sorted(dict(boxes.most_common(MOST_OBJECTS)))),
+        region_width=regions[0] if regions else 0,
+        languages=tuple(languages),
+    )
+
+
+def _fit_regions(
+    config: SystemRunConfig,
+    records: Sequence[Record],
+    rows: NDArray[np.int64],
+    pictured: NDArray[np.bool_],
+    store: Store,
+    width: int,
+    crop: int,
+) -> RegionProvider:
+    """The provider fitted on pictures of the train split, spread evenly over it."""
+    kind = config.data.regions
+    if kind == "auto":
+        kind = "boxes" if any(record.boxes for record in records) else "grid"
+    usable = [p for p in range(len(rows)) if pictured[p] and (kind == "grid" or records[p].boxes)]
+    if not usable:
+        raise DataError(f"{config.data.table}: no record has a picture{' with boxes' if kind == 'boxes' else ''}")
+    chosen = usable[:: max(len(usable) // FITTED_PICTURES, 1)]
+    pictures = [p for p in store.get([(int(rows[p]), 0) for p in chosen]) if p is not None]
+    if len(pictures) < len(chosen):
+        raise DataError(f"{config.data.table}: pictures went unreadable since the build; build it again")
+    boxes = [[(b.x0, b.y0, b.x1, b.y1) for b in records[p].boxes] for p in chosen]
+    return RegionProvider.fit(
+        np.stack(pictures),
+        [np.array(part, np.float32).reshape(-1, 4) for part in boxes],
+        [[b.label for b in records[p].boxes] for p in chosen],
+        kind=kind,
+        width=width,
+        classes=MOST_OBJECTS if kind == "boxes" else CLUSTERS,
+        crop=crop,
+        grid=config.data.grid,
+        seed=config.train.seed,
+    )

@@ -1,0 +1,165 @@
+"""A named system as a job: its views make the batches, its losses are summed, its state moves after each update."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from chiasm.batches.task import TaskMaker, assemble_first, evaluation_batches
+from chiasm.config import Section, SystemRunConfig, dump_config, validate
+from chiasm.errors import ConfigError, NonFiniteError
+from chiasm.modalities.text import Tokenizer
+from chiasm.nn.adapters import adapt
+from chiasm.objectives.balance import UncertaintyWeights
+from chiasm.systems.catalogue import find
+from chiasm.systems.system import Spec, System
+from chiasm.train.card import system_card
+from chiasm.train.corpus import prepare_corpora
+from chiasm.train.distributed import World
+from chiasm.train.media import Progress
+from chiasm.train.optimizer import Optimizer
+from chiasm.train.step import StepResult, names_of, to_device
+from chiasm.train.system_model import REGIONS, SYSTEM_FILE, describe, read_system
+from chiasm.types import Batch, Losses
+
+VALIDATED = 512
+"""Validation records that a learning curve is measured on, at most."""
+CALIBRATED = 512
+"""Records by which inputs are standardised."""
+
+
+class SystemJob:
+    """See train/job.py."""
+
+    def __init__(
+        self,
+        config: SystemRunConfig,
+        out: Path,
+        world: World,
+        device: torch.device,
+        dtype: torch.dtype,
+        tokenizer: Tokenizer | None,
+        progress: Progress | None,
+    ) -> None:
+        self.config, self.world, self.device, self.dtype = config, world, device, dtype
+        self.spec, self.size = resolve(config)
+        if self.spec.in_batch and config.train.accumulate * world.size > 1:
+            raise ConfigError(
+                f"{config.system} compares the records of a batch with each other: a batch in chunks would be another loss; "
+                "set train.accumulate=1 and train.processes=1"
+            )
+        self.tasks = self.spec.tasks(self.size)
+        started = None if config.init is None else read_system(Path(config.init))
+        if started is not None and tokenizer is None:
+            tokenizer = started.tokenizer
+        asked = (*self.tasks, self.spec.measure.task(self.size))
+        self.corpora = prepare_corpora(config, asked, out, world, tokenizer, progress, self.spec.regions(self.size))
+        self.facts = self.corpora.train.facts
+        self.maker = TaskMaker(self.corpora.train, self.tasks, config.train.batch, config.train.seed)
+        torch.manual_seed(config.train.seed)
+        self.model: System = self.spec.make(self.size, self.facts)
+        if started is not None:
+            started.give(self.model)
+        self._adapters = None if config.adapters is None else (config.adapters.kind, config.adapters.size)
+        if self._adapters is not None:
+            adapt(self.model, *self._adapters, self.spec.heads)
+        if config.weights == "uncertainty":
+            self.model.uncertainty = UncertaintyWeights(self._loss_names())
+        self.model.to(device)
+
+    def _loss_names(self) -> list[str]:
+        """The names of all losses, from a look at one record of each task."""
+        names: dict[str, None] = {}
+        with torch.no_grad():
+            for task in self.tasks:
+                names.update(
+                    dict.fromkeys(self.model.losses(assemble_first(self.corpora.train, task, 4), torch.float32).losses)
+                )
+        return list(names)
+
+    def make(self, step: int, part: int, parts: int) -> Batch:
+        return self.maker.make(step, part, parts)
+
+    def calibrate(self, device: torch.device) -> None:
+        if self.config.init is None:
+            for task in self.tasks:
+                self.model.calibrate(to_device(assemble_first(self.corpora.train, task, CALIBRATED), device))
+
+    def update(self, optimizer: Optimizer, chunks: Sequence[Batch], step: int, progress: float) -> StepResult:
+        self.model.train()
+        optimizer.clear()
+        parts = len(chunks) * self.world.size
+        shown: dict[str, float] = {}
+        total = 0.0
+        made = Losses({})
+        for chunk in chunks:
+            made = self.model.losses(chunk, self.dtype)
+            loss = weighted(made, self.model)
+            (loss / parts).backward()
+            total += loss.item() / len(chunks)
+            for name, value in made.losses.items():
+                shown[name] = shown.get(name, 0.0) + value.item() / len(chunks)
+        self.world.sum_gradients(optimizer.parameters)
+        self.model.modulate(made, self.config.train.seed, step)
+        norm = torch.nn.utils.clip_grad_norm_(optimizer.parameters, self.config.optimizer.clip)
+        if not (torch.isfinite(norm) and np.isfinite(total)):
+            what = "gradient" if np.isfinite(total) else "loss"
+            raise NonFiniteError(
+                f"step {step}: the {what} is not finite; nothing was updated; batch: {names_of(chunks)}"
+            )
+        optimizer.step()
+        self.model.advance(made, progress)
+        return StepResult(total, shown, made.chance, 1.0, norm.item())
+
+    @torch.no_grad()
+    def validate(self) -> Mapping[str, Mapping[str, float]] | None:
+        """The mean of each loss over validation records, in evaluation mode."""
+        if self.corpora.validation is None:
+            return None
+        self.model.eval()
+        sums: dict[str, list[float]] = {}
+        for task in self.tasks:
+            for batch in evaluation_batches(self.corpora.validation, task, self.config.train.batch, VALIDATED):
+                for name, value in self.model.losses(to_device(batch, self.device), self.dtype).losses.items():
+                    sums.setdefault(name, []).append(value.item())
+        return {name: {"loss": float(np.mean(values)), "n": len(values)} for name, values in sums.items()}
+
+    def files(self, step: int, seconds: float, finished: bool) -> dict[str, str]:
+        return {
+            "config.yaml": dump_config(self.config),
+            "tokenizer.json": self.corpora.train.tokenizer.to_json(),
+            SYSTEM_FILE: describe(self.spec.name, self.size, self.facts, self._adapters),
+            "README.md": system_card(
+                self.config, self.spec.title, self.spec.paper, self.model, step, seconds, finished
+            ),
+        }
+
+    def state(self) -> dict[str, Any]:
+        return {"table": self.corpora.created}
+
+    def tensors(self) -> dict[str, Tensor]:
+        provider = self.corpora.train.regions
+        arrays = {} if provider is None else provider.arrays()
+        return {**self.model.state_dict(), **{REGIONS + name: torch.from_numpy(a) for name, a in arrays.items()}}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        self.model.load_state_dict({name: t for name, t in tensors.items() if not name.startswith(REGIONS)})
+
+
+def weighted(made: Losses, model: System) -> Tensor:
+    """The sum that is differentiated: weighted as the system says, or as it learns to."""
+    if model.uncertainty is not None:
+        return model.uncertainty(made.losses)
+    return torch.stack([made.weights.get(name, 1.0) * loss for name, loss in made.losses.items()]).sum()
+
+
+def resolve(config: SystemRunConfig) -> tuple[Spec[Any], Section]:
+    """The spec and the size that a configuration asks for. Raises ConfigError for a change that the size does not know."""
+    spec = find(config.system)
+    base: Section = spec.tiny if config.size == "tiny" else spec.published.size
+    return spec, validate(type(base), {**base.model_dump(), **config.change}, "change")

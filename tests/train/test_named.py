@@ -1,0 +1,106 @@
+"""A named system under the one loop: exact resume, adapters, learned weights, an earlier run to begin with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from train_cases import losses, weights
+
+from chiasm.config import SystemRunConfig, load_config
+from chiasm.errors import ConfigError, ModelError
+from chiasm.train.distributed import World
+from chiasm.train.named import SystemJob
+from chiasm.train.run import train
+from chiasm.train.system_model import read_system
+
+
+def system_config(table: Path, system: str, *overrides: str) -> SystemRunConfig:
+    base: dict[str, Any] = {
+        "system": system,
+        "data": {"table": str(table), "vocabulary": 300},
+        "optimizer": {"kind": "adamw"},
+        "train": {"batch": 4, "steps": 6, "checkpoint_steps": 3, "threads": 1, "precision": "fp32"},
+    }
+    return load_config(SystemRunConfig, base=base, overrides=overrides)
+
+
+def small(*more: str) -> tuple[str, ...]:
+    return ("change.width=16", "change.heads=2", "change.layers=1", "change.hidden=32", *more)
+
+
+def job(config: SystemRunConfig, folder: Path) -> SystemJob:
+    return SystemJob(config, folder, World(), torch.device("cpu"), torch.float32, None, None)
+
+
+def test_resumed_it_is_the_run_that_nothing_disturbed(things: Path, tmp_path: Path) -> None:
+    config = system_config(things, "roberta", *small())
+    train(config, tmp_path / "whole")
+
+    class Stop(Exception):
+        pass
+
+    def stop_after_four(stage: str, done: int, total: int, info: dict[str, object]) -> None:
+        if info.get("step") == 4:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(config, tmp_path / "cut", progress=stop_after_four)
+    assert train(config, tmp_path / "cut", resume=True).steps == 6
+    assert losses(tmp_path / "cut") == losses(tmp_path / "whole")
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+
+
+def test_losses_are_logged_beside_their_chance_and_validated(things: Path, tmp_path: Path) -> None:
+    train(system_config(things, "roberta", *small()), tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    step = next(line for line in lines if "losses" in line)
+    assert set(step["losses"]) == set(step["chance"])
+    assert any(line.get("validation") for line in lines)
+
+
+def test_a_checkpoint_is_read_back_whole(things: Path, tmp_path: Path) -> None:
+    train(system_config(things, "roberta", *small()), tmp_path / "run")
+    found = read_system(tmp_path / "run")
+    assert found.spec.name == "roberta" and found.tokenizer is not None
+    model = found.model()
+    assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in found.tensors.items())
+
+
+def test_a_run_begins_with_another_runs_weights(things: Path, tmp_path: Path) -> None:
+    train(system_config(things, "roberta", *small()), tmp_path / "first")
+    second = job(system_config(things, "roberta", *small(f"init={tmp_path / 'first'}")), tmp_path / "second")
+    first = read_system(tmp_path / "first")
+    assert all(torch.equal(second.model.state_dict()[name], tensor) for name, tensor in first.tensors.items())
+    with pytest.raises(ModelError, match="no tensor"):
+        job(system_config(things, "resnet", f"init={tmp_path / 'first'}", "data.label=name"), tmp_path / "third")
+
+
+def test_adapters_leave_the_trunk_as_it_was(things: Path, tmp_path: Path) -> None:
+    config = system_config(things, "roberta", *small("adapters={kind: lora, size: 2}"))
+    run = train(config, tmp_path / "run").run
+    fresh = job(config, tmp_path / "fresh").model.state_dict()
+    for name, tensor in read_system(run).tensors.items():
+        moved = not torch.equal(fresh[name], tensor)
+        assert moved == ("lora_b" in name or name.startswith("head")) or "lora_a" in name, name
+    assert read_system(run).model() is not None
+
+
+def test_weights_of_the_losses_can_be_learned(things: Path, tmp_path: Path) -> None:
+    config = system_config(things, "t5", "change.width=16", "change.heads=2", "change.layers=1", "weights=uncertainty")
+    run = train(config, tmp_path / "run").run
+    assert any(name.startswith("uncertainty") for name in read_system(run).tensors)
+    read_system(run).model()
+
+
+def test_what_would_be_another_loss_is_refused(things: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="another loss"):
+        job(system_config(things, "clip", "train.accumulate=2"), tmp_path / "run")
+
+
+def test_a_misspelt_dimension_is_named(things: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'width'"):
+        job(system_config(things, "roberta", "change.widht=3"), tmp_path / "run")
