@@ -46,6 +46,10 @@ class BuildConfig(Section):
     artists: tuple[Literal["twemoji", "openmoji"], ...] = Field(
         default=("twemoji",), description="emoji: whose pictures; the first is the seen artist"
     )
+    scenes: Positive = Field(default=4000, description="emoji-scenes: how many scenes")
+    objects: Annotated[int, Field(ge=16, le=64)] = Field(
+        default=48, description="emoji-scenes: how many kinds of objects occur in them"
+    )
 
     @model_validator(mode="after")
     def _trains(self) -> BuildConfig:

@@ -146,5 +146,15 @@ def test_only_english_captions_that_name_something_are_used(corpus) -> None:
     silent = replace(record, texts=(Text("nothing of it", "en"), *record.texts[1:3]))
     case = make_corpus([replace(record, id="a"), replace(silent, id="b")])
     assert [SceneCaption(40).usable(case, p) for p in (0, 1)] == [True, False]
-    cut = draft(corpus, SceneCaption(4)).labels["category"]
-    assert set(cut.unique().tolist()) <= {0, OBJECT, ATTRIBUTE}, "no relation whose second object was cut"
+
+
+def test_a_relation_whose_object_was_cut_is_not_asked() -> None:
+    boxes = (Box(0, 0, 1, 1, "cat"), Box(0, 0, 1, 1, "dog"))
+    record = Record("r", (Text("cat left of dog", "en"),), boxes=boxes, relations=(Relation("cat", "left of", "dog"),))
+    corpus = make_corpus([replace(record, id=f"{n}") for n in range(60)])
+    whole = len(corpus.tokenizer.ids(["cat left of dog"])[0]) + 2
+    asked = [
+        set(draft(corpus, SceneCaption(length, 1.0)).labels["category"].unique().tolist())
+        for length in (whole, whole - 1, 3)
+    ]
+    assert asked == [{0, OBJECT, RELATION}, {0, OBJECT}, {0, OBJECT}]

@@ -149,7 +149,9 @@ def test_span_corruption_keeps_the_text(corpus) -> None:
             outputs = target.target[position][target.valid[position]].tolist()
             assert inputs[-1] == outputs[-1] == EOS
             ids = rebuilt(inputs[:-1], outputs[:-1], sentinel)
-            assert ids in [row[:15] for row in corpus.tokenizer.ids([t.text for t in corpus.records[position].texts])]
+            assert ids in [
+                list(row[:15]) for row in corpus.tokenizer.ids([t.text for t in corpus.records[position].texts])
+            ]
             lengths.add(len(ids))
     assert 15 in lengths
     evaluated = draft(corpus, Spans(60), training=False).items

@@ -13,6 +13,7 @@ from chiasm.batches.grounded_views import SceneCaption, TaggedCaption
 from chiasm.batches.image_views import Objects, Picture
 from chiasm.batches.language_views import Packed, SentencePair, Spans
 from chiasm.batches.masking import Mask
+from chiasm.batches.sequences import sentences
 from chiasm.batches.task import Task, TaskMaker, evaluation_batches, usable
 from chiasm.batches.text_views import Asked, Caption, ParallelPair, Translation
 from chiasm.errors import DataError
@@ -119,6 +120,21 @@ def test_only_records_that_every_view_can_use_are_drawn() -> None:
     assert seen["text"] == set(corpus.ids)
 
 
+def test_other_records_are_drawn_from_those_that_the_task_can_use() -> None:
+    plain = [Record(f"plain-{n}", (Text(f"only words {n}", "en"),)) for n in range(300)]
+    corpus = make_corpus([*plain, *(scene(n) for n in range(4))])
+    task = Task("sentences", (SentencePair(64, Mask(replace=0.0, random=0.0)),))
+    seconds: set[str] = set()
+    for record in corpus.records[300:]:
+        seconds |= {*sentences(record.texts[0].text.lower())[1:], record.texts[4].text.lower()}
+    for batch in (TaskMaker(corpus, [task], 40, seed=0).make(0), *evaluation_batches(corpus, task, 4, 4)):
+        text = batch.items["text"]
+        strange = [row[part == 1].tolist() for row, part in zip(text.value, text.segment, strict=True)]
+        assert set(corpus.tokenizer.decode(strange)) <= seconds
+        if len(batch.ids) == 40:
+            assert 8 < batch.labels["next"].sum() < 32, "four records in three hundred are enough"
+
+
 def test_a_table_that_lacks_what_a_task_needs_is_refused_by_name(corpus) -> None:
     with pytest.raises(DataError, match=r"'see'.*Caption, Picture"):
         TaskMaker(corpus, [Task("see", (Caption(16), Picture(16)))], 4, seed=0)
@@ -128,12 +144,15 @@ def test_evaluation_batches_are_the_same_every_time(corpus) -> None:
     task = TASKS[0]
     one, other = (evaluation_batches(corpus, task, 32, 80, seed=3) for _ in range(2))
     assert [len(batch.ids) for batch in one] == [32, 32, 16]
-    assert sum((batch.ids for batch in one), ()) == tuple(corpus.ids[:80])
+    n = len(usable(corpus, task))
+    assert sum((batch.ids for batch in one), ()) == tuple(corpus.ids[i * n // 80] for i in range(80)), (
+        "spread over the corpus"
+    )
     for a, b in zip(one, other, strict=True):
         assert_same(a, b)
     masks = [batch.items["text"].target.numpy()[:16, :6] for batch in one]
     assert not np.array_equal(masks[0], masks[1]), "each batch has draws of its own"
     first = evaluation_batches(corpus, Task("first", (Caption(40),)), 80, 80)[0]
     assert corpus.tokenizer.decode(first.items["text"].value.numpy()) == [
-        record.texts[0].text.lower() for record in corpus.records[:80]
+        corpus.records[i * len(corpus) // 80].texts[0].text.lower() for i in range(80)
     ]

@@ -86,6 +86,26 @@ def test_decode_returns_what_was_encoded_in_lower_case(tokenizer: Tokenizer) -> 
     assert tokenizer.decode(tokens) == [text.lower() for text in texts]
 
 
+def test_ids_and_spans_are_those_of_encode(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["A red Apple, the house", "éclair 红苹果", "a red apple", "A red Apple, the house"]
+    ids = tokenizer.ids(texts)
+    tokens, valid = tokenizer.encode(texts, 64)
+    assert [row[real][1:-1].tolist() for row, real in zip(tokens, valid, strict=True)] == [list(row) for row in ids]
+    for text, row, spans in zip(texts, ids, tokenizer.spans(texts), strict=True):
+        assert tuple(token for token, _, _ in spans) == row
+        for token, start, stop in spans:
+            (piece,) = tokenizer.decode([[token]])
+            assert (
+                not piece
+                or "\ufffd" in piece
+                or piece == unicodedata.normalize("NFC", text[start:stop]).strip().lower()
+            )
+        assert {i for _, start, stop in spans for i in range(start, stop)} == set(range(len(text)))
+    monkeypatch.setattr("chiasm.modalities.text.KNOWN", 2)
+    fresh = Tokenizer.train(TEXTS, 320)
+    assert [fresh.ids([text])[0] for text in texts * 2] == ids * 2, "whatever was forgotten meanwhile"
+
+
 def test_case_and_composition_do_not_matter(tokenizer: Tokenizer) -> None:
     one, _ = tokenizer.encode(["É RED"], 64)
     two, _ = tokenizer.encode(["e\u0301 red"], 64)

@@ -76,7 +76,7 @@ def test_a_run_begins_with_another_runs_weights(things: Path, tmp_path: Path) ->
     first = read_system(tmp_path / "first")
     assert all(torch.equal(second.model.state_dict()[name], tensor) for name, tensor in first.tensors.items())
     with pytest.raises(ModelError, match="no tensor"):
-        job(system_config(things, "resnet", f"init={tmp_path / 'first'}", "data.label=name"), tmp_path / "third")
+        job(system_config(things, "simclr", f"init={tmp_path / 'first'}"), tmp_path / "third")
 
 
 def test_adapters_leave_the_trunk_as_it_was(things: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from chiasm.batches.masking import Mask
-from chiasm.batches.sequences import TextView, another, as_items, joined, padded, pick_text, texts_of
+from chiasm.batches.sequences import TextView, another, as_items, joined, padded, pick, pick_text, texts_of
 from chiasm.batches.task import Corpus, Draft
 from chiasm.modalities.text import BOS, EOS
 from chiasm.types import IGNORE, Record, Text
@@ -99,16 +99,17 @@ class SceneCaption(TextView):
         return bool(_captions(corpus.records[position]))
 
     def add(self, draft: Draft) -> None:
-        records = [draft.corpus.records[row] for row in draft.rows]
-        texts = pick_text(draft, "scene choice", [_captions(record) for record in records])
+        options = [_captions(draft.corpus.records[row]) for row in draft.rows]
+        chosen = pick(draft, "scene choice", [len(mine) for mine in options])
+        texts, found = zip(*(mine[index] for mine, index in zip(options, chosen, strict=True)), strict=True)
         tokens = [row[: self.length - 2] for row in draft.corpus.tokenizer.spans([text.text for text in texts])]
         value = padded([[BOS, *(token for token, _, _ in row), EOS] for row in tokens])
         u = draft.draws.uniform("scene mask", 3 * self.length + 1)
         order, turn, other = u[:, :-1].reshape(len(texts), 3, -1)[:, :, : value.shape[1]].transpose(1, 0, 2)
         category = np.zeros(value.shape, np.int64)
         turn = turn.copy()
-        for index, (record, text, row) in enumerate(zip(records, texts, tokens, strict=True)):
-            for node, columns in _ask(_kept(nodes(record, text.text), row), order[index], self.share, u[index, -1]):
+        for index, (mine, row) in enumerate(zip(found, tokens, strict=True)):
+            for node, columns in _ask(_kept(mine, row), order[index], self.share, u[index, -1]):
                 category[index, columns] = node.category
                 turn[index, columns] = turn[index, columns[0]]  # a phrase is treated as one
         value, target = Mask().conceal(value, category > 0, turn, other, draft.corpus.facts.vocabulary)
@@ -167,11 +168,15 @@ def _pattern(phrase: str) -> re.Pattern[str]:
 
 def _occurrences(phrase: str, caption: str) -> list[tuple[int, int]]:
     """Where the phrase stands as whole words, in the singular or with an s."""
-    return [match.span() for match in _pattern(phrase).finditer(caption)] if phrase else []
+    if not phrase or phrase.lower() not in caption.lower():  # what most phrases are: not there
+        return []
+    return [match.span() for match in _pattern(phrase).finditer(caption)]
 
 
-def _captions(record: Record) -> list[Text]:
-    return [text for text in texts_of(record, None, "en") if nodes(record, text.text)]
+def _captions(record: Record) -> list[tuple[Text, list[Node]]]:
+    """The captions that name anything, with what they name."""
+    found = [(text, nodes(record, text.text)) for text in texts_of(record, None, "en")]
+    return [(text, named) for text, named in found if named]
 
 
 def _kept(found: Sequence[Node], tokens: Sequence[tuple[int, int, int]]) -> list[tuple[Node, list[int]]]:

@@ -176,7 +176,9 @@ class Objects:
 
 @dataclass(frozen=True)
 class ClassLabel:
-    """labels["class"]: int64 [B], the number in facts.classes of the record's label corpus.label."""
+    """labels[role]: int64 [B], the number in facts.classes of the record's label corpus.label."""
+
+    role: str = "class"
 
     @property
     def picture(self) -> None:
@@ -188,7 +190,7 @@ class ClassLabel:
     def add(self, draft: Draft) -> None:
         number = {name: index for index, name in enumerate(draft.corpus.facts.classes)}
         found = [number.get(_label(draft.corpus, row) or "", IGNORE) for row in draft.rows]
-        draft.labels["class"] = torch.tensor(found)
+        draft.labels[self.role] = torch.tensor(found)
 
 
 def _label(corpus: Corpus, position: int) -> str | None:

@@ -15,8 +15,8 @@ from chiasm.types import IGNORE, Items, Record, Text
 
 Tokens = NDArray[np.int64]
 
-TRIES = 8
-"""Other records that are drawn before the next ones in the table are taken."""
+TRIES, FOLLOWING = 8, 64
+"""Other records that are drawn, and then how many in the order of the table are looked at, before a record is left without another."""
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])\s*")
 
@@ -72,7 +72,7 @@ def another(
 ) -> NDArray[np.int64]:
     """For each record (of those `wanted`, bool [B]) the position of another one that fits it: int64 [B], −1 where there is none.
 
-    fits(index in the batch, position). Up to TRIES are drawn; then the first that fits after the last drawn is taken.
+    fits(index in the batch, position). Up to TRIES are drawn; then the first that fits of the FOLLOWING ones after the last drawn is taken.
     """
     found = np.full(len(draft.rows), -1, np.int64)
     open_: list[int] = (np.arange(len(found)) if wanted is None else np.flatnonzero(wanted)).tolist()
@@ -85,10 +85,11 @@ def another(
             if drawn[index] != draft.rows[index] and fits(index, int(drawn[index])):
                 found[index] = drawn[index]
         open_ = [index for index in open_ if found[index] < 0]
-    n = len(draft.corpus)
+    pool = np.arange(len(draft.corpus)) if draft.pool is None else draft.pool
     for index in open_:
-        following = ((int(drawn[index]) + step) % n for step in range(1, n))
-        found[index] = next((p for p in following if p != draft.rows[index] and fits(index, p)), -1)
+        after = np.searchsorted(pool, drawn[index]) + 1 + np.arange(min(FOLLOWING, len(pool) - 1))
+        near: list[int] = pool[after % len(pool)].tolist()
+        found[index] = next((p for p in near if p != draft.rows[index] and fits(index, p)), -1)
     return found
 
 
@@ -133,13 +134,18 @@ def as_items(
     target: Tokens | None = None,
     segment: Tokens | None = None,
 ) -> Items:
-    """One item a record. languages: of the texts, by name; −1 for those that Facts does not list."""
-    known = {name: number for number, name in enumerate(draft.corpus.facts.languages)}
+    """One item a record. languages: of the texts, by name."""
     return Items(
         torch.from_numpy(value),
         torch.from_numpy(value != PAD),
         draft.owner,
-        language=torch.tensor([-1 if name is None else known.get(name, -1) for name in languages]),
+        language=languages_of(draft, languages),
         target=None if target is None else torch.from_numpy(target),
         segment=None if segment is None else torch.from_numpy(segment),
     )
+
+
+def languages_of(draft: Draft, names: Sequence[str | None]) -> torch.Tensor:
+    """The number of each language in Facts.languages, −1 for one that is not listed: int64 [B]."""
+    known = {name: number for number, name in enumerate(draft.corpus.facts.languages)}
+    return torch.tensor([-1 if name is None else known.get(name, -1) for name in names])

@@ -48,7 +48,8 @@ class Corpus:
     """The records of a split as the views read them: parallel lists, one entry a record.
 
     row: positions in the table · records: everything but media · pictured: whether the first picture can be read ·
-    regions: the provider of boxes, features and classes, where a view asks for them · label: the name of the label that Facts.classes lists
+    regions: the provider of boxes, features and classes, where a view asks for them · label: the name of the label that Facts.classes lists ·
+    identity: int64 [n], equal for records that count as the same thing; None: each is its own
     """
 
     ids: list[str]
@@ -60,6 +61,7 @@ class Corpus:
     facts: Facts
     label: str | None = None
     regions: RegionProvider | None = None
+    identity: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -76,7 +78,8 @@ class Corpus:
 
 @dataclass
 class Draft:
-    """A batch in the making. rows: int64 [B], positions in the corpus."""
+    """A batch in the making. rows: int64 [B], positions in the corpus; pool: int64 [n], ascending, the positions that the task can use,
+    from which other records are drawn (None: all)."""
 
     corpus: Corpus
     rows: NDArray[np.int64]
@@ -84,6 +87,7 @@ class Draft:
     training: bool
     items: dict[str, Items] = field(default_factory=dict[str, Items])
     labels: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    pool: NDArray[np.int64] | None = None
 
     @property
     def owner(self) -> Tensor:
@@ -91,10 +95,10 @@ class Draft:
         return torch.arange(len(self.rows))
 
     def others(self, purpose: str) -> NDArray[np.int64]:
-        """For each record the position of another one, drawn evenly from the corpus: int64 [B]."""
-        n = len(self.corpus)
-        drawn = (self.draws.uniform(purpose, 1)[:, 0] * max(n - 1, 1)).astype(np.int64)
-        return (self.rows + 1 + drawn) % n
+        """For each record the position of another one, drawn evenly from the pool: int64 [B]."""
+        pool = np.arange(len(self.corpus)) if self.pool is None else self.pool
+        drawn = (self.draws.uniform(purpose, 1)[:, 0] * max(len(pool) - 1, 1)).astype(np.int64)
+        return pool[(np.searchsorted(pool, self.rows) + 1 + drawn) % len(pool)]
 
 
 class View(Protocol):
@@ -158,8 +162,9 @@ class TaskMaker:
         draws = Draws(self._seed, step, self._batch, mine)
         index = int(np.searchsorted(self._until, draws.once("task"), side="right"))
         task = self._tasks[min(index, len(self._tasks) - 1)]
-        chosen = self._positions[task.name][self._samplers[task.name].rows(step, self._batch)]
-        return assemble(self._corpus, task, chosen[mine], draws, training=True)
+        pool = self._positions[task.name]
+        chosen = pool[self._samplers[task.name].rows(step, self._batch)]
+        return assemble(self._corpus, task, chosen[mine], draws, training=True, pool=pool)
 
 
 def usable(corpus: Corpus, task: Task) -> NDArray[np.int64]:
@@ -167,19 +172,38 @@ def usable(corpus: Corpus, task: Task) -> NDArray[np.int64]:
     return np.array([p for p in range(len(corpus)) if all(v.usable(corpus, p) for v in task.views)], np.int64)
 
 
-def assemble(corpus: Corpus, task: Task, rows: NDArray[np.int64], draws: Draws, *, training: bool) -> Batch:
-    draft = Draft(corpus, rows, draws, training)
+def assemble(
+    corpus: Corpus,
+    task: Task,
+    rows: NDArray[np.int64],
+    draws: Draws,
+    *,
+    training: bool,
+    pool: NDArray[np.int64] | None = None,
+) -> Batch:
+    draft = Draft(corpus, rows, draws, training, pool=pool)
     for view in task.views:
         view.add(draft)
     ids = tuple(corpus.ids[row] for row in rows.tolist())
-    return Batch(ids, torch.from_numpy(rows), draft.items, draft.labels, task.name)
+    identity = rows if corpus.identity is None else corpus.identity[rows]
+    return Batch(ids, torch.from_numpy(identity), draft.items, draft.labels, task.name)
 
 
 def evaluation_batches(corpus: Corpus, task: Task, size: int, most: int, seed: int = 0) -> Sequence[Batch]:
-    """The first `most` usable records in batches of at most `size`, with draws that depend on the seed alone and nothing augmented."""
-    rows = usable(corpus, task)[:most]
+    """`most` usable records, spread over the corpus, in batches of at most `size`, with draws that depend on the seed alone and nothing
+    augmented."""
+    rows = pool = usable(corpus, task)
+    if len(rows) > most:  # spread: tables are often sorted by class
+        rows = rows[np.arange(most) * len(rows) // most]
     return [
-        assemble(corpus, task, part, Draws(seed, EVALUATION_STEP + start, len(part), slice(None)), training=False)
+        assemble(
+            corpus,
+            task,
+            part,
+            Draws(seed, EVALUATION_STEP + start, len(part), slice(None)),
+            training=False,
+            pool=pool,
+        )
         for start in range(0, len(rows), size)
         for part in (rows[start : start + size],)
     ]
@@ -187,6 +211,7 @@ def evaluation_batches(corpus: Corpus, task: Task, size: int, most: int, seed: i
 
 def assemble_first(corpus: Corpus, task: Task, count: int) -> Batch:
     """One batch of `count` usable records spread over the corpus, nothing augmented: for calibration and inspection."""
-    rows = usable(corpus, task)
-    rows = rows[:: max(len(rows) // count, 1)][:count]
-    return assemble(corpus, task, rows, Draws(0, EVALUATION_STEP, len(rows), slice(None)), training=False)
+    pool = usable(corpus, task)
+    rows = pool[:: max(len(pool) // count, 1)][:count]
+    draws = Draws(0, EVALUATION_STEP, len(rows), slice(None))
+    return assemble(corpus, task, rows, draws, training=False, pool=pool)

@@ -16,6 +16,7 @@ from chiasm.batches.sequences import (
     as_items,
     following,
     joined,
+    languages_of,
     padded,
     parallels,
     pick,
@@ -166,7 +167,8 @@ class ParallelPair(TextView):
     CAMLM, arXiv 2012.15674, 3.1, where the system keeps each language from seeing itself). The languages are drawn when training, else the
     first two.
 
-    items["text"]; its language is that of a. other=False: <bos> a <eos> alone, of any record with a text (MMLM).
+    items["text"]; its language is that of a, and labels["other"] int64 [B] the number of b's. other=False: <bos> a <eos> alone, of any
+    record with a text (MMLM).
     """
 
     length: int
@@ -188,6 +190,7 @@ class ParallelPair(TextView):
             second = [group[(i + 1 + s) % len(group)] for group, i, s in zip(groups, a, step, strict=True)]
             ids = tokenizer.ids([text.text for text in first + second])
             value, segment = joined(ids[: len(first)], ids[len(first) :], self.length)
+            draft.labels["other"] = languages_of(draft, [text.language for text in second])
         else:
             value, _ = tokenizer.encode([text.text for text in first], self.length)
         value, target = self.mask.apply(draft, "parallel mask", value, self.length)

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 def build(
     source: Annotated[
-        str, typer.Argument(help="A folder, a manifest (.jsonl, .csv, .parquet), or `emoji`.", metavar="SOURCE")
+        str,
+        typer.Argument(
+            help="A folder, a manifest (.jsonl, .csv, .parquet), `emoji` or `emoji-scenes`.", metavar="SOURCE"
+        ),
     ],
     out: Annotated[Path, typer.Argument(help="The table to write: a new folder, NAME.lance.", metavar="OUT.lance")],
     overrides: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from chiasm.batches.task import Corpus, Task, evaluation_batches
+from chiasm.errors import DataError
 from chiasm.objectives.detection import box_iou
 from chiasm.systems.system import Measure, System
+from chiasm.train.step import to_device
 from chiasm.types import IGNORE, Batch
 
 MOST = 1024
@@ -56,7 +59,10 @@ class Subject:
 
 @torch.no_grad()
 def measure(subject: Subject, what: Measure[Any], size: Any, train: Corpus, held_out: Corpus) -> Measured:
-    """Measure the system as its Spec says; changes no state. Raises DataError where no held-out record can be used."""
+    """Measure the system as its Spec says; changes no state, and leaves the system in evaluation mode.
+
+    Raises DataError where no held-out record can be used, or a probe would have nothing to tell apart.
+    """
     task = what.task(size)
     subject.system.eval()
     if what.kind == "label":
@@ -72,12 +78,18 @@ def measure(subject: Subject, what: Measure[Any], size: Any, train: Corpus, held
     return _generation(subject, task, held_out)
 
 
+def _batches(corpus: Corpus, task: Task, most: int) -> Sequence[Batch]:
+    found = evaluation_batches(corpus, task, BATCH, most)
+    if not found:
+        needs = ", ".join(type(view).__name__ for view in task.views)
+        raise DataError(f"no record to measure on: the measure needs {needs}, which none of {len(corpus):,} records has")
+    return found
+
+
 def _answers(
     subject: Subject, system: System, task: Task, corpus: Corpus, most: int
 ) -> Iterator[tuple[Batch, Mapping[str, Tensor]]]:
-    from chiasm.train.step import to_device
-
-    for batch in evaluation_batches(corpus, task, BATCH, most):
+    for batch in _batches(corpus, task, most):
         given = system.predict(to_device(batch, subject.device), subject.dtype)
         yield batch, {name: value.float().cpu() for name, value in given.items()}
 
@@ -90,7 +102,7 @@ def _label(subject: Subject, key: str, task: Task, train: Corpus, held_out: Corp
         known = truth != IGNORE
         right.append((given[key].argmax(-1) == truth)[known].numpy())
         truths.append(truth[known].numpy())
-    learned = [b.labels[key].numpy() for b in evaluation_batches(train, task, BATCH, MOST)]
+    learned = [b.labels[key].numpy() for b in _batches(train, task, MOST)]
     truth, seen = np.concatenate(truths), np.concatenate(learned)
     # Whoever knows nothing answers with what was most frequent in training.
     usual = np.bincount(seen[seen != IGNORE]).argmax()
@@ -118,6 +130,8 @@ def _probe(subject: Subject, key: str, task: Task, train: Corpus, held_out: Corp
         return torch.cat([x for x, _ in pairs]).double().numpy(), torch.cat([y for _, y in pairs]).numpy()
 
     x, y = features(subject.system, train, PROBED)
+    if len(np.unique(y)) < 2:
+        raise DataError(f"a probe of {key!r} needs records of two classes at least; the train split shows {len(np.unique(y))}")
     tx, ty = features(subject.system, held_out, MOST)
     right = linear_probe(x, y, tx) == ty
     beside = {"kNN": float((nearest(x, y, tx) == ty).mean())}
@@ -126,7 +140,7 @@ def _probe(subject: Subject, key: str, task: Task, train: Corpus, held_out: Corp
         ux, utx = features(subject.untrained, train, PROBED)[0], features(subject.untrained, held_out, MOST)[0]
         beside["untrained"] = float((linear_probe(ux, y, utx) == ty).mean())
         beside["untrained kNN"] = float((nearest(ux, y, utx) == ty).mean())
-    if "image" in evaluation_batches(held_out, task, 1, 1)[0].items:
+    if "image" in _batches(held_out, task, 1)[0].items:
         px, ptx = _pixels(train, task, PROBED), _pixels(held_out, task, MOST)
         beside["raw pixels"] = float((linear_probe(px, y, ptx) == ty).mean())
         beside["raw pixels kNN"] = float((nearest(px, y, ptx) == ty).mean())
@@ -135,7 +149,7 @@ def _probe(subject: Subject, key: str, task: Task, train: Corpus, held_out: Corp
 
 
 def _pixels(corpus: Corpus, task: Task, most: int) -> Floats:
-    batches = evaluation_batches(corpus, task, BATCH, most)
+    batches = _batches(corpus, task, most)
     return np.concatenate([b.items["image"].value.flatten(1).double().numpy() / 255 for b in batches])
 
 
@@ -184,11 +198,9 @@ def _hits(boxes: Tensor, names: Tensor, truth: Tensor, classes: Tensor) -> list[
 
 
 def _generation(subject: Subject, task: Task, held_out: Corpus) -> Measured:
-    from chiasm.train.step import to_device
-
     scores: list[float] = []
     shuffled: list[float] = []
-    for batch in evaluation_batches(held_out, task, BATCH, MOST // 4):
+    for batch in _batches(held_out, task, MOST // 4):
         target = batch.items["target"].target
         assert target is not None
         moved = to_device(batch, subject.device)
@@ -220,12 +232,14 @@ def overlap(said: Sequence[int], truth: Sequence[int]) -> float:
 
 def linear_probe(x: Floats, y: NDArray[np.int64], test: Floats) -> NDArray[np.int64]:
     """Predictions of multinomial logistic regression on standardised features, fitted on (x, y)."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
 
     scale = StandardScaler().fit(x)
-    with threadpool_limits(1, "blas"):
+    with threadpool_limits(1, "blas"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the last of 300 steps changes no answer
         # Features outnumber what a small table can determine: the penalty grows with their number.
         model = LogisticRegression(C=10 / x.shape[1], max_iter=300, tol=1e-3).fit(scale.transform(x), y)
     return np.asarray(model.predict(scale.transform(test)), np.int64)

@@ -75,7 +75,7 @@ def write_report(
         seconds or {},
         media,
     )
-    _write(out, page)
+    write_page(out, page)
     tell("report", 4, 4)
     return out
 
@@ -228,7 +228,8 @@ def linked(text: object) -> Markup:
     )
 
 
-def _write(out: Path, page: str) -> None:
+def write_page(out: Path, page: str) -> None:
+    """Write `page` whole or not at all. Raises MachineError."""
     part = out.with_name(f".{out.name}.part-{os.getpid()}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -50,19 +50,19 @@ class CoAttention(nn.Module):
         others = {name: _others(parts, name) for name in parts}
         x = {name: own[name].pack(part.x) for name, part in parts.items()}
         for name, stream in self.streams.items():
-            for alone in _blocks(stream)[: -self.depth]:
+            for alone in _trunk(stream).blocks[: -self.depth]:
                 x[name] = alone(x[name], own[name])
         for turn in range(self.depth):
-            seen = {name: torch.cat([x[other] for other in parts if other != name]) for name in parts}
+            shown = {name: _shown(_trunk(self.crossings[name]).blocks[turn], x[name]) for name in parts}
             for name, stream in self.streams.items():
-                crossing = _blocks(self.crossings[name])[turn]
-                mixed = crossing(x[name], own[name], (seen[name], others[name]))
-                x[name] = _blocks(stream)[turn - self.depth](mixed, own[name])
-        done = {name: self._done(name, x[name], own[name], part) for name, part in parts.items()}
+                seen = torch.cat([shown[other] for other in parts if other != name])
+                mixed = _trunk(self.crossings[name]).blocks[turn](x[name], own[name], (seen, others[name]))
+                x[name] = _trunk(stream).blocks[turn - self.depth](mixed, own[name])
+        done: dict[str, Features] = {}
+        for name, part in parts.items():
+            features = own[name].unpack(_trunk(self.streams[name]).norm(x[name]))
+            done[name] = Features(features, part.valid, part.segments)
         return Fused(torch.cat([mean(part) for part in done.values()], -1), done)
-
-    def _done(self, name: str, x: Tensor, layout: Layout, part: Features | Tokens) -> Features:
-        return Features(layout.unpack(self.streams[name].norm(x)), part.valid, part.segments)
 
 
 def make_co_attention(
@@ -116,9 +116,15 @@ def make_co_attention(
     )
 
 
-def _blocks(transformer: nn.Module) -> list[nn.Module]:
-    assert isinstance(transformer, Transformer)
-    return list(transformer.blocks)
+def _trunk(module: nn.Module) -> Transformer:
+    assert isinstance(module, Transformer)
+    return module
+
+
+def _shown(crossing: nn.Module, x: Tensor) -> Tensor:
+    """What the others see of a stream [P, D]: with pre-norm, what its own queries are made of."""
+    assert isinstance(crossing, Block)
+    return crossing.cross_norm(x) if crossing.norm_first and crossing.cross_norm is not None else x
 
 
 def _others(parts: Mapping[str, Features | Tokens], name: str) -> Layout:

@@ -18,6 +18,8 @@ from chiasm.errors import MediaError, ModelError
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<mask>", "<unk>")
 PAD, BOS, EOS, MASK, UNKNOWN = range(5)
 MAX_TOKENIZER_BYTES = 64 * 2**20
+KNOWN = 2**16
+"""Texts whose tokens are remembered: some 20 MB of captions."""
 
 # Control characters (tab and line breaks become spaces below), lone surrogates, the byte-order mark, and
 # the BiDi embeddings, overrides and isolates that reorder a terminal. The joiners U+200C and U+200D stay:
@@ -72,6 +74,7 @@ class Tokenizer:
 
     def __init__(self, core: tokenizers.Tokenizer) -> None:
         self._core = core
+        self._known: dict[str, tuple[int, ...]] = {}
         # A caption that spells "<pad>" is text: only this class places special tokens.
         self._core.encode_special_tokens = True
 
@@ -117,9 +120,19 @@ class Tokenizer:
             tokens[valid] = np.concatenate([np.asarray(row, np.int64) for row in rows])
         return tokens, valid
 
-    def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """The tokens of each text, whole and without <bos> and <eos>."""
-        return [item.ids for item in self._core.encode_batch_fast([_utf8(t) for t in texts], add_special_tokens=False)]
+    def ids(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """The tokens of each text, whole and without <bos> and <eos>.
+
+        Those of the last KNOWN texts or so are remembered: training meets the same captions in every epoch.
+        """
+        known = self._known
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        encoded = self._core.encode_batch_fast([_utf8(text) for text in new], add_special_tokens=False)
+        known.update(zip(new, (tuple(item.ids) for item in encoded), strict=True))
+        found = [known[text] for text in texts]
+        if len(known) > KNOWN:
+            self._known = {}  # a new one: another thread may be reading the old
+        return found
 
     def spans(self, texts: Sequence[str]) -> list[list[tuple[int, int, int]]]:
         """(token, start, stop) for the tokens of each text: the characters that each was made of, a space before a word included.

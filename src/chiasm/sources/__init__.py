@@ -15,7 +15,7 @@ __all__ = ["Progress", "Source", "open_source"]
 
 
 def open_source(spec: str, config: BuildConfig) -> Source:
-    """`emoji`, a manifest file (.jsonl, .csv, .parquet), a folder that holds a manifest.*, or a folder of
+    """`emoji`, `emoji-scenes`, a manifest file (.jsonl, .csv, .parquet), a folder that holds a manifest.*, or a folder of
     files.
 
     Opening is cheap: nothing is read but names. Raises DataError where nothing is there, and ConfigError for
@@ -25,6 +25,10 @@ def open_source(spec: str, config: BuildConfig) -> Source:
         from chiasm.sources.emoji import EmojiSource
 
         return EmojiSource(config)
+    if spec == "emoji-scenes":
+        from chiasm.sources.scenes import SceneSource
+
+        return SceneSource(config)
     from chiasm.sources.folder import FolderSource
     from chiasm.sources.manifest import SUFFIXES, ManifestSource
 
@@ -40,4 +44,4 @@ def open_source(spec: str, config: BuildConfig) -> Source:
             raise ConfigError(f"{spec}: neither a folder nor a manifest ({', '.join(SUFFIXES)})")
     except (OSError, ValueError) as error:
         raise DataError(f"{spec[:200]}: cannot be opened: {error}") from None
-    raise DataError(f"{spec}: no such folder or manifest, and no source of that name (there is: emoji)")
+    raise DataError(f"{spec}: no such folder or manifest, and no source of that name (there are: emoji, emoji-scenes)")

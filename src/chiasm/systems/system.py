@@ -88,6 +88,7 @@ class Spec(Generic[S]):
     """One named system. `tasks(size)`: what its batches hold. `attends`: the diagram of what attends to what, a line a row.
 
     heads: prefixes of parameters that stay trainable beside adapters · in_batch: its losses compare the records of a batch with each other ·
+    info_nce: names of its losses that are InfoNCE with one positive, and so bound the mutual information of two views from below ·
     regions: (numbers that describe a region, side of its crop in pixels) where it looks at regions ·
     training: changes to the default optimizer and train sections
     """
@@ -107,5 +108,6 @@ class Spec(Generic[S]):
     measure: Measure[S]
     heads: tuple[str, ...] = ("head",)
     in_batch: bool = False
+    info_nce: Callable[[S], tuple[str, ...]] = lambda _: ()
     regions: Callable[[S], tuple[int, int] | None] = lambda _: None
     training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])

@@ -37,6 +37,14 @@ FITTED_PICTURES = 1024
 
 
 @dataclass(frozen=True)
+class Given:
+    """What a checkpoint brings, so that another table is read as the training table was."""
+
+    facts: Facts
+    regions: RegionProvider | None
+
+
+@dataclass(frozen=True)
 class Corpora:
     """What a named system learns from, and is validated on where the table has a validation split."""
 
@@ -53,10 +61,11 @@ def prepare_corpora(
     tokenizer: Tokenizer | None,
     progress: Progress | None,
     regions: tuple[int, int] | None = None,
+    given: Given | None = None,
 ) -> Corpora:
     """Read the splits, train the tokenizer (unless a checkpoint brings it), decode the pictures that `tasks` look at.
 
-    regions: (numbers that describe a region, side of its crop in pixels) where a task asks for regions.
+    regions: (numbers that describe a region, side of its crop in pixels) where a task asks for regions. given: of a trained system.
     Raises DataError where the table lacks what the tasks need, ConfigError for a label that it does not have.
     """
     table, data = Table(config.data.table), config.data
@@ -78,12 +87,12 @@ def prepare_corpora(
         pictured = [np.array([row in with_picture and _there(pictures, row) for row in part.tolist()]) for part in rows]
     if tokenizer is None:
         tokenizer = Tokenizer.train(_texts(records[0]), data.vocabulary)
-    provider = None
-    if regions is not None:
+    provider = None if given is None else given.regions
+    if regions is not None and provider is None:
         assert pictures is not None
         provider = _fit_regions(config, records[0], rows[0], pictured[0], pictures, *regions)
     label = _label(data.label, records[0], table)
-    facts = _facts(records[0], tokenizer, label, provider, regions)
+    facts = _facts(records[0], tokenizer, label, provider, regions) if given is None else given.facts
     corpora = [
         Corpus(
             ids=[record.id for record in part],
@@ -95,6 +104,7 @@ def prepare_corpora(
             facts=facts,
             label=label,
             regions=provider,
+            identity=_identity(part),
         )
         for part, where, seen in zip(records, rows, pictured, strict=True)
     ]
@@ -146,6 +156,14 @@ def _squared(record: Record, table: Table, picture: Media) -> Record:
     w, h = width / longest, height / longest
     moved = (Box(x + b.x0 * w, y + b.y0 * h, x + b.x1 * w, y + b.y1 * h, b.label) for b in record.boxes)
     return replace(record, boxes=tuple(moved))
+
+
+def _identity(records: Sequence[Record]) -> NDArray[np.int64]:
+    """Records of the same first text are positives of each other: to call one a negative of the other would be wrong."""
+    named: dict[str, int] = {}
+    return np.array(
+        [named.setdefault(r.texts[0].text.casefold(), i) if r.texts else i for i, r in enumerate(records)], np.int64
+    )
 
 
 def _there(store: Store, row: int) -> bool:

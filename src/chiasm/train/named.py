@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,7 @@ class SystemJob:
             for name, value in made.losses.items():
                 shown[name] = shown.get(name, 0.0) + value.item() / len(chunks)
         self.world.sum_gradients(optimizer.parameters)
+        made = replace(made, keys={name: self.world.gather(rows)[0] for name, rows in made.keys.items()})
         self.model.modulate(made, self.config.train.seed, step)
         norm = torch.nn.utils.clip_grad_norm_(optimizer.parameters, self.config.optimizer.clip)
         if not (torch.isfinite(norm) and np.isfinite(total)):
@@ -118,16 +120,23 @@ class SystemJob:
 
     @torch.no_grad()
     def validate(self) -> Mapping[str, Mapping[str, float]] | None:
-        """The mean of each loss over validation records, in evaluation mode."""
+        """The mean of each loss over validation records, in evaluation mode, and of its chance value."""
         if self.corpora.validation is None:
             return None
         self.model.eval()
         sums: dict[str, list[float]] = {}
+        chances: dict[str, list[float]] = {}
         for task in self.tasks:
             for batch in evaluation_batches(self.corpora.validation, task, self.config.train.batch, VALIDATED):
-                for name, value in self.model.losses(to_device(batch, self.device), self.dtype).losses.items():
+                made = self.model.losses(to_device(batch, self.device), self.dtype)
+                for name, value in made.losses.items():
                     sums.setdefault(name, []).append(value.item())
-        return {name: {"loss": float(np.mean(values)), "n": len(values)} for name, values in sums.items()}
+                    chances.setdefault(name, []).extend([made.chance[name]] if name in made.chance else [])
+        return {
+            name: {"loss": float(np.mean(values)), "n": len(values)}
+            | ({"chance": float(np.mean(chances[name]))} if chances[name] else {})
+            for name, values in sums.items()
+        }
 
     def files(self, step: int, seconds: float, finished: bool) -> dict[str, str]:
         return {
