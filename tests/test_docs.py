@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT / "examples"))
 from own_data import make_folder  # noqa: E402
 
 from chiasm.cli.main import app  # noqa: E402
-from chiasm.config import BuildConfig, RunConfig, Section, load_config  # noqa: E402
+from chiasm.config import BuildConfig, RunConfig, Section, load_config, load_run  # noqa: E402
 
 READMES = ("README.md", "README.zh-CN.md")
 PAGES = [
@@ -200,12 +200,14 @@ def check_chiasm(arguments: list[str]) -> None:
     command = group.get_command(group.make_context("chiasm", [verb]), verb)
     if rest == ["--help"]:
         return
-    context = command.make_context(verb, rest)  # an unknown option or a missing argument ends here
+    context = command.make_context(verb, list(rest))  # an unknown option or a missing argument ends here
+    if rest and verb == "systems" and not rest[0].startswith("-"):
+        command.get_command(context, rest[0]).make_context(rest[0], rest[1:])
     overrides = context.params.get("overrides") or ()
     if verb == "build":
         load_config(BuildConfig, None, overrides)
     elif verb == "train":
-        load_config(RunConfig, None, overrides, {"data": {"table": "t.lance"}, "train": {"minutes": 1}})
+        load_run(None, overrides, {"data": {"table": "t.lance"}, "train": {"minutes": 1}})
 
 
 @pytest.mark.parametrize(
@@ -292,6 +294,9 @@ RUN_FOR_JSON: Mapping[str, tuple[str, ...]] = {
     "evaluate": ("evaluate", "runs/photos", "photos.lance"),
     "index": ("index", "runs/photos", "photos.lance"),
     "search": ("search", "photos.lance", "a red disc", "-k", "1"),
+    "systems": ("systems",),
+    "show": ("systems", "show", "vit", "--size", "base"),
+    "compare": ("systems", "compare", "clip", "--table", "photos.lance", "--steps", "2", "train.batch=4", "train.threads=1"),
 }
 
 

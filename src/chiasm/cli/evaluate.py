@@ -14,6 +14,8 @@ from chiasm.cli.output import Device, Json, check_file, print_json, say, show
 if TYPE_CHECKING:
     from rich.table import Table as Grid
 
+    from chiasm.dataset.table import Table
+
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
@@ -30,15 +32,25 @@ def evaluate(
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
     as_json: Json = False,
 ) -> None:
-    """Measure a model on a table: retrieval and zero-shot."""
+    """Measure a model on a table: retrieval and zero-shot.
+
+    A named system that embeds nothing is measured by what suits it: words filled in, questions answered, objects found …
+    """
     from chiasm.cli.progress import Progress
     from chiasm.dataset.table import Table
     from chiasm.evaluate.protocols import evaluate as run_protocols
     from chiasm.train.model import load
+    from chiasm.train.system_model import holds_system, read_system
 
     if out is not None:
         check_file(out)  # before the work, not after it
     opened = Table(table)
+    if holds_system(run):
+        from chiasm.train.system_embedder import embeds
+
+        if not embeds(read_system(run)):
+            _evaluate_system(run, opened, split or [], out, device.value, as_json)
+            return
     model = load(run, device=device.value)
     with Progress() as progress:
         evaluation = run_protocols(model, opened, splits=split or None, baseline=baseline, seed=seed, progress=progress)
@@ -57,6 +69,39 @@ def evaluate(
         first = result["unreadable"][0]
         count = len(result["unreadable"])
         say(f"{count:,} items could not be read; the first: {first['id']}: {first['message']}")
+    if out is not None:
+        say(f"written: {out}")
+
+
+def _evaluate_system(run: Path, table: Table, splits: list[str], out: Path | None, device: str, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from chiasm.cli.progress import Progress
+    from chiasm.evaluate.measured_run import held_out_split, measure_run, run_config_of
+    from chiasm.train.system_model import read_system
+
+    found = read_system(run)
+    names = splits or [held_out_split(table, run_config_of(found).data)]
+    measures: dict[str, Any] = {}
+    with Progress() as progress:
+        for name in names:
+            measured = measure_run(run, table.path, name, device, progress)
+            measures[name] = asdict(measured) | {"beats_chance": measured.beats_chance}
+    result = {"system": found.spec.name, "measures": measures, "run": str(run), "table": str(table.path)}
+    if out is not None:
+        write_json(out, result)
+    if as_json:
+        print_json(result)
+        return
+    grid = _grid(found.spec.title, ("split", "measure", "value", "95 %", "chance", "n"))
+    for name, one in measures.items():
+        interval = f"{one['low']:.3f}–{one['high']:.3f}"
+        grid.add_row(name, one["name"], f"{one['value']:.3f}", interval, f"{one['chance']:.3f}", f"{one['n']:,}")
+        for beside, value in one["beside"].items():
+            grid.add_row("", beside, f"{value:.3f}")
+    show(grid)
+    if not all(one["beats_chance"] for one in measures.values()):
+        say("note: the interval reaches down to chance")
     if out is not None:
         say(f"written: {out}")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import keyword
 import sys
 from typing import Annotated, Any
 
@@ -23,8 +24,11 @@ VERBS = {
     "evaluate": "Measure a model on a table: retrieval and zero-shot.",
     "index": "Embed every record and index it, to be searched.",
     "search": "Ask a table with words, a picture or a sound.",
+    "systems": "The named systems of the literature: list, show, compare.",
+    "import": "Turn public weights (Hugging Face format) into a run folder.",
 }
-"""Each verb is the function of its name in the module of its name; this is the first line of its docstring."""
+"""Each verb is the function of its name (or the group of commands) in the module of its name, with an underscore after a word that Python
+keeps for itself; this is its docstring's first line."""
 
 # Plain help and plain errors: importing rich alone would cost more than all the rest of `chiasm --help`.
 _PLAIN: dict[str, Any] = {
@@ -53,7 +57,10 @@ class _Verbs(TyperGroup):
 
 
 def _command(name: str) -> Any:
-    verb = getattr(importlib.import_module(f"chiasm.cli.{name}"), name)
+    own = f"{name}_" if keyword.iskeyword(name) else name
+    verb = getattr(importlib.import_module(f"chiasm.cli.{own}"), own)
+    if isinstance(verb, typer.Typer):
+        return typer.main.get_command(verb)
     single = typer.Typer(**_PLAIN)
     single.command(name, epilog=EXIT_CODES)(guarded(verb))
     return typer.main.get_command(single)

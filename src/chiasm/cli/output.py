@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
@@ -27,8 +27,8 @@ class Device(StrEnum):
     mps = "mps"
 
 
-def print_json(value: Mapping[str, Any]) -> None:
-    """One JSON object on stdout. JSON has no NaN or infinity: they become null."""
+def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
+    """One JSON object (or one list) on stdout. JSON has no NaN or infinity: they become null."""
     sys.stdout.write(json.dumps(_finite(value), ensure_ascii=False, indent=2, default=str) + "\n")
 
 

@@ -31,7 +31,7 @@ def write_comparison(out: Path, comparison: Mapping[str, Any]) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters.update(percent=percent, number=number, figure=figure, words=words, file_name=lambda path: Path(path).name)
+    pages.filters.update(percent=percent, number=number, figure=figure, words=words, file_name=file_name)
     page = pages.get_template("compare.html").render(
         rows=rows,
         fusions=_fusions(rows),
@@ -60,17 +60,23 @@ def verdict(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def loss_chart(row: Mapping[str, Any], run: Path) -> Markup:
-    """A system's losses by step, each as a share of its chance value; one without such a value as a share of its first. "" without a log."""
+    """A system's losses by step, each as a share of its chance value; one without such a value as a share of its first. "" without a log.
+
+    A loss whose chance value is not positive is left out."""
     steps = [line for line in read_log(run / "log.jsonl") if "validation" not in line]
     series: list[Series] = []
     for place, (name, loss) in enumerate(row["losses"].items()):
-        of = loss["chance"] or loss["first"]
-        if not of:
+        of = loss["first"] if loss["chance"] is None else loss["chance"]
+        if of <= 0:  # no share of such a value can be read; the table has the figures
             continue
         label = words(name) + ("" if loss["chance"] else " (share of its first value)")
         points = [(float(line["step"]), line["losses"][name] / of) for line in steps if name in line["losses"]]
         series.append(Series(label, points, place + 1))
-    title = row["title"] if row["name"] == row["system"] else f"{row['title']}: {', '.join(map(str, row['change'].values()))}"
+    title = (
+        row["title"]
+        if row["name"] == row["system"]
+        else f"{row['title']}: {', '.join(map(str, row['change'].values()))}"
+    )
     highest = max((y for one in series for _, y in one.points), default=1.0)
     if highest > 3:  # a first step far above chance would flatten all that follows
         series = [Series(s.name, [(x, min(y, 3.0)) for x, y in s.points], s.style) for s in series]
@@ -81,6 +87,10 @@ def _fusions(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The rows that differ in how modalities are fused, best first."""
     found = [row for row in rows if "fusion" in row["change"]]
     return sorted(found, key=lambda row: row["measure"]["value"] if row["measure"] else -1.0, reverse=True)
+
+
+def file_name(path: str) -> str:
+    return Path(path).name
 
 
 def figure(value: float | None) -> str:

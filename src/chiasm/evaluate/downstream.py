@@ -82,7 +82,9 @@ def _batches(corpus: Corpus, task: Task, most: int) -> Sequence[Batch]:
     found = evaluation_batches(corpus, task, BATCH, most)
     if not found:
         needs = ", ".join(type(view).__name__ for view in task.views)
-        raise DataError(f"no record to measure on: the measure needs {needs}, which none of {len(corpus):,} records has")
+        raise DataError(
+            f"no record to measure on: the measure needs {needs}, which none of {len(corpus):,} records has"
+        )
     return found
 
 
@@ -131,7 +133,9 @@ def _probe(subject: Subject, key: str, task: Task, train: Corpus, held_out: Corp
 
     x, y = features(subject.system, train, PROBED)
     if len(np.unique(y)) < 2:
-        raise DataError(f"a probe of {key!r} needs records of two classes at least; the train split shows {len(np.unique(y))}")
+        raise DataError(
+            f"a probe of {key!r} needs records of two classes at least; the train split shows {len(np.unique(y))}"
+        )
     tx, ty = features(subject.system, held_out, MOST)
     right = linear_probe(x, y, tx) == ty
     beside = {"kNN": float((nearest(x, y, tx) == ty).mean())}

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from chiasm.nn.linear import Linear
+from chiasm.nn.transformer import initialise
 
 
 class Concat(nn.Module):
@@ -70,6 +71,7 @@ class Bilinear(nn.Module):
         super().__init__()
         self.factors = nn.ModuleList(Linear(width, rank) for _ in range(modalities))
         self.out = Linear(rank, width)
+        initialise(self, width, 1)  # smaller weights, multiplied with each other, would hardly begin to learn
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
         product = torch.ones((), dtype=x.dtype, device=x.device)

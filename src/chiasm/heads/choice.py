@@ -1,4 +1,4 @@
-"""From a feature to a choice among classes: of a token, or of a whole sequence by its first token."""
+"""From a feature to a choice among classes: of a token, of a whole sequence by its first token, or of two sequences by theirs."""
 
 from __future__ import annotations
 
@@ -32,3 +32,17 @@ class PooledHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(self.pool(x)).float()
+
+
+class ProductHead(nn.Module):
+    """The first features of two sequences, each through dense → ReLU, multiplied → linear: [B, N, D], [B, R, C] → float32 [B, classes]
+    (ViLBERT's alignment, arXiv 1908.02265, 3.1, and its public code)."""
+
+    def __init__(self, first: int, second: int, width: int, classes: int) -> None:
+        super().__init__()
+        self.first = Linear(first, width)
+        self.second = Linear(second, width)
+        self.out = Linear(width, classes)
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        return self.out(F.relu(self.first(first[:, 0])) * F.relu(self.second(second[:, 0]))).float()

@@ -32,6 +32,18 @@ def momentum_distillation(
     return (1 - alpha) * loss_hard + alpha * soft
 
 
+def momentum_contrast(mine: Tensor, taught: Tensor, keys: Tensor, scale: Tensor, alpha: float) -> Tensor:
+    """Each of mine finds its partner among the keys, with what the momentum teacher's view of it finds as a soft target beside
+    (ALBEF's image-text contrast in one direction, arXiv 2107.07651, 3.2 and 3.3, Eq. 6).
+
+    mine, taught: unit-length [B, E], the student's and the teacher's; keys: [B + K, E], the teacher's of the other modality, mine's partners
+    row for row first, then a queue; scale: 1/temperature. → nats. Chance: ln(B + K).
+    """
+    logits, soft = scale * mine @ keys.T, scale.detach() * taught @ keys.T
+    hard = mean_of(-logits.log_softmax(-1).diagonal(), len(mine))
+    return momentum_distillation(hard, logits, soft, alpha)
+
+
 def ramp(alpha: float, step: int, steps: int) -> float:
     """α at a step (from 0), rising evenly from 0 over the first `steps` (ALBEF: one epoch): a teacher knows nothing at first."""
     return alpha * min(1.0, step / max(steps, 1))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+M = TypeVar("M", bound=nn.Module)
 
-class Teacher(nn.Module):
+
+class Teacher(nn.Module, Generic[M]):
     """An exponential moving average of a module. Its weights are buffers in effect: no gradient, saved with the checkpoint, moved only by
     `follow`, which the training loop calls after an update. A forward pass, in training or evaluation, changes nothing.
 
@@ -16,12 +19,12 @@ class Teacher(nn.Module):
     those of the student.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: M) -> None:
         super().__init__()
-        self.module = copy.deepcopy(module).requires_grad_(False)
+        self.module: M = copy.deepcopy(module).requires_grad_(False)
         self.module.eval()
 
-    def train(self, mode: bool = True) -> Teacher:
+    def train(self, mode: bool = True) -> Teacher[M]:
         """Always evaluation mode: a teacher that updated statistics in `forward` would change state in an evaluation pass."""
         return super().train(False)
 

@@ -17,6 +17,7 @@ import math
 from collections.abc import Mapping
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from chiasm.batches.image_views import Picture
@@ -33,15 +34,13 @@ from chiasm.types import Batch, Losses
 
 
 class AdapterXlSize(Section):
-    """`bottleneck`: values in the middle of an adapter (8, 64 or 256 in the paper)."""
-
     width: Positive = 128
     heads: Positive = 4
     layers: Positive = 4
     length: Positive = 32
-    side: Positive = 48
+    side: Positive = Field(default=48, description="pixels of a picture's sides")
     patch: Positive = 8
-    bottleneck: Positive = 64
+    bottleneck: Positive = Field(default=64, description="values in the middle of an adapter (Houlsby: 8, 64 or 256)")
 
 
 class AdapterXl(System):

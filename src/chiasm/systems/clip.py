@@ -35,12 +35,12 @@ MAX_SCALE = 100.0
 
 class ClipSize(ViTSize):
     side: Positive = 48
-    patch: Positive = 8
+    layers: Positive = 3
     length: Positive = 32
     text_width: Positive = 128
     text_heads: Positive = 4
     text_layers: Positive = 3
-    text_hidden: Positive = 512
+    text_hidden: Positive = 256
     embedding: Positive = 128
 
 
@@ -68,15 +68,18 @@ class Clip(System):
         return Losses({"text_image": loss}, {"text_image": math.log(len(batch.ids))})
 
     def predict(self, batch: Batch, dtype: torch.dtype) -> Mapping[str, Tensor]:
-        image, text = batch.items["image"], batch.items["text"]
-        first = self.trunk_image(self.embed_image(image, dtype)).x[:, 0]
-        words = self.trunk_text(self.embed_text(text, dtype)).x
-        # <eos> is the last token, and in a causal trunk the one that has seen them all.
-        last = words[torch.arange(len(words), device=words.device), text.valid.sum(1) - 1]
-        return {
-            "text": F.normalize(self.head_text(last).float(), dim=-1),
-            "image": F.normalize(self.head_image(first).float(), dim=-1),
-        }
+        """Of what the batch holds: each is embedded alone."""
+        found: dict[str, Tensor] = {}
+        if "text" in batch.items:
+            text = batch.items["text"]
+            words = self.trunk_text(self.embed_text(text, dtype)).x
+            # <eos> is the last token, and in a causal trunk the one that has seen them all.
+            last = words[torch.arange(len(words), device=words.device), text.valid.sum(1) - 1]
+            found["text"] = F.normalize(self.head_text(last).float(), dim=-1)
+        if "image" in batch.items:
+            first = self.trunk_image(self.embed_image(batch.items["image"], dtype)).x[:, 0]
+            found["image"] = F.normalize(self.head_image(first).float(), dim=-1)
+        return found
 
     def calibrate(self, batch: Batch) -> None:
         self.embed_image.calibrate(batch.items["image"])

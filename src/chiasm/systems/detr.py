@@ -10,6 +10,7 @@ Differs      batch normalisation is trained (the paper freezes ImageNet's); pict
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,8 +30,7 @@ from chiasm.types import IGNORE, Batch, Losses, Tokens
 
 class DetrSize(ResNetSize):
     side: Positive = 64
-    depths: tuple[Positive, ...] = (1, 1)
-    stem: str = "imagenet"
+    channels: Positive = 32
     width: Positive = 128
     heads: Positive = 4
     layers: Positive = 2
@@ -44,16 +44,14 @@ class Detr(System):
         self.embed = ResNetEncoder(size)
         self.embed_map = Linear(self.embed.channels, size.width)
         self.embed_queries = nn.Parameter(torch.randn(size.queries, size.width))
-
-        def transformer(layers: int, name: str, cross: bool) -> nn.Module:
-            return make_transformer(
-                {name: layers}, width=size.width, heads=size.heads, hidden=size.hidden, activation="relu",
-                norm_first=False, final_norm=False, cross=cross,
-            )  # fmt: skip
-
-        self.trunk_encoder = transformer(size.layers, "image", False)
+        options: dict[str, Any] = {
+            "width": size.width, "heads": size.heads, "hidden": size.hidden, "activation": "relu", "norm_first": False, "final_norm": False,
+        }  # fmt: skip
+        self.trunk_encoder = make_transformer({"image": size.layers}, **options)
         # One Transformer a layer: what each gives is read by the heads.
-        self.trunk_decoder = nn.ModuleList(transformer(1, "query", True) for _ in range(size.layers))
+        self.trunk_decoder = nn.ModuleList(
+            make_transformer({"query": 1}, cross=True, **options) for _ in range(size.layers)
+        )
         self.trunk_norm = LayerNorm(size.width)
         self.head_class = Linear(size.width, len(facts.objects) + 1)
         self.head_box = MLP((size.width, size.width, size.width, 4))
@@ -78,18 +76,18 @@ class Detr(System):
     def _layers(self, batch: Batch, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
         """After each decoder layer: logits [B, Q, C + 1] and boxes [B, Q, 4] as x0 y0 x1 y1."""
         grid = self.embed.map(batch.items["image"], dtype)
-        B, _, h, w = grid.shape
         x = self.embed_map(grid.flatten(2).mT)
-        places = sinusoidal_2d(h, w, x.shape[-1]).to(x)[None]
-        memory = self.trunk_encoder(Tokens(x, x.new_ones(B, h * w, dtype=torch.bool), (("image", 0, h * w),)), places=places)
-        queries = self.embed_queries.to(dtype).expand(B, -1, -1)
-        state, valid = torch.zeros_like(queries), queries.new_ones(queries.shape[:2], dtype=torch.bool)
+        places = sinusoidal_2d(grid.shape[2], grid.shape[3], x.shape[-1]).to(x)[None]
+        seen = Tokens(x, torch.ones_like(x[..., 0], dtype=torch.bool), (("image", 0, x.shape[1]),))
+        memory = self.trunk_encoder(seen, places=places)
+        queries = self.embed_queries.to(dtype).expand(len(x), -1, -1)
+        state, valid = torch.zeros_like(queries), torch.ones_like(queries[..., 0], dtype=torch.bool)
         found: list[tuple[Tensor, Tensor]] = []
         for layer in self.trunk_decoder:
             tokens = Tokens(state, valid, (("query", 0, queries.shape[1]),))
             state = layer(tokens, memory=memory, places=queries, memory_places=places).x
-            seen = self.trunk_norm(state)
-            found.append((self.head_class(seen).float(), corners(self.head_box(seen).float().sigmoid())))
+            normed = self.trunk_norm(state)
+            found.append((self.head_class(normed).float(), corners(self.head_box(normed).float().sigmoid())))
         return found
 
 
@@ -108,7 +106,9 @@ DETR = Spec(
     attends="places of the map ↔ places of the map\nobject queries ↔ object queries\nobject queries → places of the map",
     tiny=DetrSize(),
     published=Published(
-        DetrSize.model_validate({**RESNET50, "side": 800, "width": 256, "heads": 8, "layers": 6, "hidden": 2048, "queries": 100}),
+        DetrSize.model_validate(
+            {**RESNET50, "side": 800, "width": 256, "heads": 8, "layers": 6, "hidden": 2048, "queries": 100}
+        ),
         Facts(vocabulary=0, objects=tuple(map(str, range(91)))),
         parameters=41_524_768,
         note="the public DETR-R50 counts 41,524,768 (the paper: 41 million): there the 53,120 gains and biases of batch normalisation are frozen "

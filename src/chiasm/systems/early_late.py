@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from chiasm.batches.task import Facts
+from chiasm.batches.image_views import ClassLabel, Picture
+from chiasm.batches.task import Facts, Task
+from chiasm.batches.text_views import Asked, Caption
 from chiasm.fusion.make import FusionKind
-from chiasm.systems.fusion_classifier import FusionClassifier, FusionSize, tasks
+from chiasm.systems.fusion_classifier import FusionClassifier, FusionSize
 from chiasm.systems.system import Measure, Published, Spec
+
+
+def tasks(size: FusionSize) -> tuple[Task, ...]:
+    """labels["answer"] is the number of the answer, or of the class."""
+    asked = (Asked(size.length),) if size.task == "answer" else (Caption(size.length), ClassLabel("answer"))
+    return (Task(size.task, (Picture(size.side), *asked)),)
 
 
 def _spec(name: str, title: str, fusion: FusionKind, words: str, attends: str) -> Spec[FusionSize]:

@@ -20,9 +20,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from chiasm.batches.image_views import ClassLabel, Picture
-from chiasm.batches.task import Facts, Task
-from chiasm.batches.text_views import Asked, Caption
+from chiasm.batches.task import Facts
 from chiasm.config import Positive, Section
 from chiasm.errors import ConfigError
 from chiasm.fusion.fusion import Fused
@@ -101,8 +99,7 @@ class FusionClassifier(System):
             which = torch.arange(len(parts), device=x.device).repeat_interleave(len(target))
             losses["modality"] = modality_adversarial(self.head_modality(x, float(self.strength)), which)
             chance["modality"] = math.log(len(parts))
-        if self.size.balance == "ogm_ge":
-            assert isinstance(self.fusion, Late)
+        if self.size.balance == "ogm_ge" and isinstance(self.fusion, Late):
             for name, joint in self.fusion.alone(fused).items():
                 keys[name] = self.head(joint).detach().float().softmax(-1).gather(1, target[:, None])[:, 0]
         return Losses(losses, chance, keys)
@@ -121,8 +118,7 @@ class FusionClassifier(System):
             self.fusion.advance(progress)
 
     def modulate(self, made: Losses, seed: int, step: int) -> None:
-        if self.size.balance == "ogm_ge":
-            assert isinstance(self.fusion, Late)
+        if self.size.balance == "ogm_ge" and isinstance(self.fusion, Late):
             stacks = (self.embed, self.trunk, self.fusion.streams)
             own = {name: [p for stack in stacks for p in stack[name].parameters()] for name in self.embed}
             noise = np.random.default_rng((seed, step, zlib.crc32(b"ogm_ge")))
@@ -131,9 +127,3 @@ class FusionClassifier(System):
     def _read(self, batch: Batch, dtype: torch.dtype) -> tuple[dict[str, Features], Fused]:
         parts = {name: self.trunk[name](embed(batch.items[name], dtype)) for name, embed in self.embed.items()}
         return parts, self.fusion(parts)
-
-
-def tasks(size: FusionSize) -> tuple[Task, ...]:
-    """labels["answer"] is the number of the answer, or of the class."""
-    asked = (Asked(size.length),) if size.task == "answer" else (Caption(size.length), ClassLabel("answer"))
-    return (Task(size.task, (Picture(size.side), *asked)),)

@@ -32,9 +32,9 @@ from chiasm.types import Batch, Items, Losses
 class GptSize(Section):
     width: Positive = 128
     heads: Positive = 4
-    layers: Positive = 4
+    layers: Positive = 3
     hidden: Positive = 512
-    length: Positive = 64
+    length: Positive = 48
 
 
 class Gpt(System):

@@ -2,8 +2,8 @@
 
 Takes in     two augmented views of a picture
 Trunk        v1, v2: ResNet · v3: Vision Transformer whose patch projection and positions stay as they began; and a teacher, which follows it slowly
-Objectives   v1, v2: a view finds its partner, seen by the teacher, among a queue of older ones · v3: among the batch's, both ways, through a predictor
-Versions     v1: linear head, T 0.07 · v2: MLP head, blur, T 0.2 · v3: no queue, three-layer head, momentum that rises to 1, T 0.2
+Objectives   v1, v2: a view finds its partner, as the teacher sees it, among a queue of older ones · v3: among the batch's, both ways
+Versions     v1: linear head, T 0.07 · v2: MLP head, blur, T 0.2 · v3: no queue, three-layer head and a predictor, momentum that rises to 1, T 0.2
 Differs      the teacher normalises by the student's running statistics, so nothing needs shuffling across GPUs (arXiv 1911.05722, 3.3); AdamW
              and Muon in place of SGD and LARS; v3's two views have one recipe. Teacher and queue move in `advance` only
 """
@@ -16,14 +16,12 @@ from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from chiasm.batches.image_views import ClassLabel, Picture, TwoPictures
 from chiasm.batches.task import Facts, Task
-from chiasm.batches.views_augment import RecipeName
 from chiasm.config import Fraction, Positive
 from chiasm.heads.mlp import MLP
-from chiasm.nn.positions import sinusoidal_2d
 from chiasm.objectives.self_supervised import queue_contrastive, symmetric_query_key, symmetric_query_key_chance
 from chiasm.state.queue import Queue
 from chiasm.state.teacher import Teacher
@@ -58,7 +56,7 @@ class MoCo(System):
         self.trunk = ViTEncoder(size) if size.version == 3 else ResNetEncoder(size)
         C, E = self.trunk.channels, size.projection
         if isinstance(self.trunk, ViTEncoder):
-            _freeze(self.trunk, size)
+            self.trunk.freeze_front()
             self.head = MLP((C, size.inner, size.inner, E), norm=True, last_norm=True)
             self.head_predict = MLP((E, size.inner, E), norm=True, last_norm=True)
         else:
@@ -69,10 +67,10 @@ class MoCo(System):
     def losses(self, batch: Batch, dtype: torch.dtype) -> Losses:
         one, two = batch.items["image"], batch.items["image2"]
         if self.version == 3:
-            queries = [F.normalize(self.head_predict(self._student(view, dtype)).float(), dim=-1) for view in (one, two)]
-            keys = [self._key(view, dtype) for view in (one, two)]
-            loss = symmetric_query_key(*queries, *keys, self.temperature)
-            return Losses({"contrast": loss}, {"contrast": symmetric_query_key_chance(len(keys[0]), self.temperature)})
+            q1, q2 = (F.normalize(self.head_predict(self._student(v, dtype)).float(), dim=-1) for v in (one, two))
+            k1, k2 = self._key(one, dtype), self._key(two, dtype)
+            loss = symmetric_query_key(q1, q2, k1, k2, self.temperature)
+            return Losses({"contrast": loss}, {"contrast": symmetric_query_key_chance(len(k1), self.temperature)})
         query, key = F.normalize(self._student(one, dtype).float(), dim=-1), self._key(two, dtype)
         loss = queue_contrastive(query, key, self.queue.keys, self.temperature)
         return Losses({"contrast": loss}, {"contrast": math.log(len(self.queue.keys) + 1)}, {"queue": key})
@@ -99,17 +97,6 @@ class MoCo(System):
         if isinstance(self.trunk, ViTEncoder):
             self.trunk.embed.calibrate(batch.items["image"])
             self.teacher_trunk.follow(self.trunk, 0)
-
-
-@torch.no_grad()
-def _freeze(trunk: ViTEncoder, size: ViTSize) -> None:
-    """A random patch projection and sinusoidal positions, never trained (arXiv 2104.02057, 4.2): it steadies the training."""
-    patches, cells = trunk.embed.embed, size.side // size.patch
-    patches.positions[0].zero_()
-    patches.positions[1:] = sinusoidal_2d(cells, cells, size.width)
-    for parameter in (patches.projection, patches.bias, patches.positions):
-        assert parameter is not None
-        parameter.requires_grad_(False)
 
 
 def tasks(size: MoCoSize) -> tuple[Task, ...]:

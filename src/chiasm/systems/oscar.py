@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from chiasm.batches.grounded_views import TaggedCaption
@@ -30,7 +31,7 @@ from chiasm.types import Batch, Losses
 
 
 class OscarSize(PairSize):
-    tags: Positive = 6
+    tags: Positive = Field(default=6, description="names of objects beside a caption, at most")
 
 
 class Oscar(System):

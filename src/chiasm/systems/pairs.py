@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from chiasm.batches.task import Facts
 from chiasm.config import Positive, Section
 from chiasm.fusion.early import Early
+from chiasm.heads.choice import ChoiceHead
 from chiasm.heads.tokens import WordHead
 from chiasm.modalities.embed import RegionEmbedder, TextEmbedder
 from chiasm.nn.transformer import make_transformer
-from chiasm.objectives.masked import picked
+from chiasm.objectives.masked import picked, region_kl, region_kl_chance
 from chiasm.types import IGNORE, Batch, Features, Items, Tokens
 
 EPS = 1e-12
@@ -22,16 +26,16 @@ PUBLISHED_FACTS = Facts(vocabulary=30522, objects=tuple(f"object {n}" for n in r
 
 
 class PairSize(Section):
-    """A single-stream model and what it looks at: `regions` of a picture at most, each of `features` numbers from a crop of `crop` pixels."""
+    """A single-stream model and what it looks at."""
 
     width: Positive = 128
     heads: Positive = 4
     layers: Positive = 3
     hidden: Positive = 512
-    length: Positive = 48
-    regions: Positive = 9
-    features: Positive = 64
-    crop: Positive = 16
+    length: Positive = Field(default=48, description="tokens of a text, at most")
+    regions: Positive = Field(default=9, description="regions of a picture, at most")
+    features: Positive = Field(default=32, description="numbers that describe a region")
+    crop: Positive = Field(default=16, description="side in pixels to which a region is resized to be described")
 
 
 BERT_BASE = PairSize(width=768, heads=12, layers=12, hidden=3072, length=512, regions=36, features=2048, crop=32)
@@ -83,7 +87,23 @@ def target_of(items: Items, matched: Tensor | None = None) -> Tensor:
     return items.target if matched is None else items.target.masked_fill(matched[:, None] == 0, IGNORE)
 
 
+def unmasked(items: Items) -> Items:
+    """The same words as they were before they were masked."""
+    target = target_of(items)
+    return replace(items, value=torch.where(target == IGNORE, items.value, target))
+
+
 def fill_in(head: WordHead, table: Tensor, text: Features, items: Items) -> tuple[Tensor, Tensor]:
     """Logits float32 [n, V] of the n masked words, and their targets int64 [n]."""
     masked, target = picked(text.x, target_of(items))
     return head(masked, table), target
+
+
+def classes_told(
+    head: ChoiceHead, regions: Features, items: Items, matched: Tensor | None = None
+) -> tuple[Tensor, float]:
+    """KL of the masked regions' class distributions, and its chance."""
+    masked = target_of(items, matched) != IGNORE
+    assert items.classes is not None
+    given, every = items.classes[masked], torch.ones_like(masked[masked])
+    return region_kl(head(regions.x[masked]), given, every), region_kl_chance(given, every)

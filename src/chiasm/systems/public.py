@@ -26,7 +26,9 @@ from chiasm.systems.public_text import TEXT_FAMILIES
 from chiasm.systems.public_vision import VISION_FAMILIES
 from chiasm.systems.system import Spec
 
-FAMILIES: dict[str, Family] = {family.model_type: family for family in (*TEXT_FAMILIES, *VISION_FAMILIES, *DUAL_FAMILIES)}
+FAMILIES: dict[str, Family] = {
+    family.model_type: family for family in (*TEXT_FAMILIES, *VISION_FAMILIES, *DUAL_FAMILIES)
+}
 """By the `model_type` of config.json."""
 
 MAX_JSON_BYTES = 64 * 2**20
@@ -66,12 +68,14 @@ def read_public(folder: Path, seed: int = 0) -> Public:
         size, facts = family.size(config)
         tensors = Looked(_names(family, _tensors(folder)))
         made = {name: tensor.float() for name, tensor in family.convert(tensors).items()}
+        spec = find(family.system)
+        # On the meta device first: what config.json promises costs no memory before it was held against the tensors.
+        with torch.device("meta"):
+            wanted = {name: tensor.shape for name, tensor in spec.make(size, facts).state_dict().items()}
     except ModelError as error:
         raise ModelError(f"{folder}: {error}") from None
-    spec = find(family.system)
-    # On the meta device first: what config.json promises costs no memory before it was held against the tensors.
-    with torch.device("meta"):
-        wanted = {name: tensor.shape for name, tensor in spec.make(size, facts).state_dict().items()}
+    except (ValueError, IndexError, RuntimeError) as error:  # numbers or tensors that do not go together
+        raise ModelError(f"{folder}: config.json and tensors cannot be made into {family.system}: {error}") from None
     fresh = _compare(folder, family, wanted, made)
     if fresh:
         torch.manual_seed(seed)

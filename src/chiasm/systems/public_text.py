@@ -127,7 +127,10 @@ def _gpt(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _t5_size(config: Mapping[str, Any]) -> tuple[T5Size, Facts]:
     kind = only(config, "feed_forward_proj", ("relu", "gated-gelu"), "relu")
     gated = kind == "gated-gelu"
-    only(config, "tie_word_embeddings", (not gated,), True)
+    # T5 1.1 neither scales the features before the output layer nor ties it; the library says so in one way or the other.
+    scaled = config.get("tie_word_embeddings") is not False and config.get("scale_decoder_outputs") is not False
+    if scaled == gated:
+        raise ModelError(f"config.json: feed_forward_proj {kind!r} with tie_word_embeddings {scaled} is neither T5 nor T5 1.1")
     only(config, "layer_norm_epsilon", (1e-6,), 1e-6)
     only(config, "relative_attention_num_buckets", (32,), 32)
     only(config, "relative_attention_max_distance", (128,), 128)
@@ -150,8 +153,8 @@ def _t5_size(config: Mapping[str, Any]) -> tuple[T5Size, Facts]:
 
 def _t5(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     made = {"embed.table": tensors["shared.weight"]}
-    if "lm_head.weight" in tensors and "encoder.block.0.layer.1.DenseReluDense.wi_0.weight" in tensors:
-        made["head.weight"] = tensors["lm_head.weight"]
+    if "encoder.block.0.layer.1.DenseReluDense.wi_0.weight" in tensors:
+        made["head.weight"] = tensors["lm_head.weight" if "lm_head.weight" in tensors else "shared.weight"]
     for part in ("encoder", "decoder"):
         trunk = f"trunk_{part}"
         made[f"{trunk}.norm.weight"] = tensors[f"{part}.final_layer_norm.weight"]

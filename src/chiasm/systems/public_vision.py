@@ -41,7 +41,9 @@ def _names(config: Config) -> tuple[str, ...]:
     return tuple(found[str(number)] for number in range(len(found)))
 
 
-def encoder_size(config: Config, activation: str, eps: float, default: Mapping[str, int] | None = None) -> dict[str, int]:
+def encoder_size(
+    config: Config, activation: str, eps: float, default: Mapping[str, int] | None = None
+) -> dict[str, int]:
     """Width, heads, layers, hidden. default: what config.json may leave out."""
     default = default or {}
     only(config, "hidden_act", (activation,), activation)
@@ -106,7 +108,9 @@ def _resnet_numbers(config: Config) -> dict[str, Any]:
     only(config, "downsample_in_bottleneck", (False,), False)
     bottleneck = only(config, "layer_type", ("basic", "bottleneck"), "bottleneck") == "bottleneck"
     channels, depths = whole(config, "embedding_size", default=64), config.get("depths", [3, 4, 6, 3])
-    if not (isinstance(depths, list) and 1 <= len(depths) <= 6 and all(isinstance(d, int) and 1 <= d <= 99 for d in depths)):
+    if not (
+        isinstance(depths, list) and 1 <= len(depths) <= 6 and all(isinstance(d, int) and 1 <= d <= 99 for d in depths)
+    ):
         raise ModelError(f"config.json: depths is {depths!r}; expected at most 6 numbers from 1 to 99")
     expected = [channels * 2**stage * (4 if bottleneck else 1) for stage in range(len(depths))]
     only(config, "hidden_sizes", (expected,), [256, 512, 1024, 2048])
@@ -119,7 +123,10 @@ def _resnet_size(config: Config) -> tuple[ResNetSize, Facts]:
 
 def _convolution(tensors: Tensors, to: str, kernel: str, norm: str) -> dict[str, Tensor]:
     """A convolution and its batch normalisation. A frozen one does not say how many batches it has seen."""
-    made = {f"{to}.weight": tensors[f"{kernel}.weight"], f"{to}.norm.num_batches_tracked": torch.zeros((), dtype=torch.int64)}
+    made = {
+        f"{to}.weight": tensors[f"{kernel}.weight"],
+        f"{to}.norm.num_batches_tracked": torch.zeros((), dtype=torch.int64),
+    }
     for name in ("weight", "bias", "running_mean", "running_var"):
         made[f"{to}.norm.{name}"] = tensors[f"{norm}.{name}"]
     if f"{norm}.num_batches_tracked" in tensors:
@@ -154,7 +161,9 @@ def _timm_resnet(tensors: Tensors, to: str, before: str) -> dict[str, Tensor]:
             theirs, ours = f"{before}layer{stage + 1}.{unit}", f"{to}.stages.{stage}.{unit}"
             for step in (1, 2, 3):
                 if f"{theirs}.conv{step}.weight" in tensors:
-                    made |= _convolution(tensors, f"{ours}.steps.{step - 1}", f"{theirs}.conv{step}", f"{theirs}.bn{step}")
+                    made |= _convolution(
+                        tensors, f"{ours}.steps.{step - 1}", f"{theirs}.conv{step}", f"{theirs}.bn{step}"
+                    )
             if f"{theirs}.downsample.0.weight" in tensors:
                 made |= _convolution(tensors, f"{ours}.shortcut", f"{theirs}.downsample.0", f"{theirs}.downsample.1")
     return made

@@ -33,9 +33,9 @@ EPS = 1e-5
 class RobertaSize(Section):
     width: Positive = 128
     heads: Positive = 4
-    layers: Positive = 4
+    layers: Positive = 3
     hidden: Positive = 512
-    length: Positive = 64
+    length: Positive = 48
 
 
 class Roberta(System):

@@ -36,7 +36,6 @@ class SiglipSize(ViTSize):
     """Both encoders have one width, that of the embeddings."""
 
     side: Positive = 48
-    patch: Positive = 8
     layers: Positive = 3
     length: Positive = 24
 
@@ -68,13 +67,15 @@ class Siglip(System):
         return Losses({"text_image": loss}, {"text_image": chance})
 
     def predict(self, batch: Batch, dtype: torch.dtype) -> Mapping[str, Tensor]:
-        text, image = self._padded(batch.items["text"]), batch.items["image"]
-        words = self.trunk_text(self.embed_text(text, dtype)).x[:, -1]
-        patches = self.trunk_image(self.embed_image(image, dtype))
-        return {
-            "text": F.normalize(self.head_text(words).float(), dim=-1),
-            "image": F.normalize(self.head_image(patches).float(), dim=-1),
-        }
+        """Of what the batch holds: each is embedded alone."""
+        found: dict[str, Tensor] = {}
+        if "text" in batch.items:
+            words = self.trunk_text(self.embed_text(self._padded(batch.items["text"]), dtype)).x[:, -1]
+            found["text"] = F.normalize(self.head_text(words).float(), dim=-1)
+        if "image" in batch.items:
+            patches = self.trunk_image(self.embed_image(batch.items["image"], dtype))
+            found["image"] = F.normalize(self.head_image(patches).float(), dim=-1)
+        return found
 
     def calibrate(self, batch: Batch) -> None:
         self.embed_image.calibrate(batch.items["image"])

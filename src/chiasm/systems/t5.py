@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from chiasm.batches.language_views import SENTINELS, Spans
 from chiasm.batches.task import Facts, Task
@@ -46,6 +46,9 @@ class T5(System):
         super().__init__()
         vocabulary = facts.vocabulary + SENTINELS
         self.embed = TextEmbedder(vocabulary, size.length, size.width, positions=None)
+        nn.init.normal_(
+            self.embed.table
+        )  # as theirs: the output layer, which is the same, has features d^(−1/2) as large
         self.trunk_encoder, self.trunk_decoder = (self._stack(size, decoder) for decoder in (False, True))
         self.head = Linear(size.width, vocabulary, bias=False) if size.gated else None
 

@@ -32,7 +32,7 @@ from chiasm.systems.pairs import (
     provided,
     single_stream,
     target_of,
-)  # fmt: skip
+)
 from chiasm.systems.system import Measure, Published, Spec, System
 from chiasm.types import Batch, Features, Losses
 

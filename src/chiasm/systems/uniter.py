@@ -22,13 +22,7 @@ from chiasm.batches.task import Facts, Task
 from chiasm.batches.text_views import Caption
 from chiasm.heads.choice import ChoiceHead, PooledHead
 from chiasm.heads.tokens import WordHead
-from chiasm.objectives.masked import (
-    masked_tokens,
-    region_kl,
-    region_kl_chance,
-    region_regression,
-    region_regression_chance,
-)  # fmt: skip
+from chiasm.objectives.masked import masked_tokens, region_regression, region_regression_chance
 from chiasm.objectives.matching import matching, matching_chance
 from chiasm.objectives.transport import alignment_loss, word_region_alignment
 from chiasm.systems.pairs import (
@@ -36,11 +30,12 @@ from chiasm.systems.pairs import (
     PUBLISHED_FACTS,
     PairEmbedder,
     PairSize,
+    classes_told,
     fill_in,
     provided,
     single_stream,
     target_of,
-)  # fmt: skip
+)
 from chiasm.systems.system import Measure, Published, Spec, System
 from chiasm.types import IGNORE, Batch, Features, Losses
 
@@ -68,16 +63,15 @@ class Uniter(System):
         if batch.task == "masked_words":
             words, target = fill_in(self.head_words, self.embed.words, text, batch.items["text"])
             return Losses({"masked_words": masked_tokens(words, target)}, {"masked_words": math.log(words.shape[-1])})
-        masked = target_of(batch.items["regions"]) != IGNORE
-        seen, every = regions.x[masked], torch.ones_like(masked[masked])
+        seen = batch.items["regions"]
         if batch.task == "masked_features":
-            given = batch.items["regions"].value[masked]
-            loss = region_regression(self.head_features(seen, self.embed.regions.features.weight.T), given, every)
-            return Losses({"masked_features": loss}, {"masked_features": region_regression_chance(given, every)})
-        assert batch.items["regions"].classes is not None
-        given = batch.items["regions"].classes[masked]
-        loss = region_kl(self.head_regions(seen), given, every)
-        return Losses({"masked_classes": loss}, {"masked_classes": region_kl_chance(given, every)})
+            masked = target_of(seen) != IGNORE
+            given, every = seen.value[masked], torch.ones_like(masked[masked])
+            guess = self.head_features(regions.x[masked], self.embed.regions.features.weight.T)
+            chance = region_regression_chance(given, every)
+            return Losses({"masked_features": region_regression(guess, given, every)}, {"masked_features": chance})
+        told, chance = classes_told(self.head_regions, regions, seen)
+        return Losses({"masked_classes": told}, {"masked_classes": chance})
 
     def _matching(self, text: Features, regions: Features, matched: Tensor) -> Losses:
         distance = word_region_alignment(text.x, regions.x, text.valid, regions.valid)

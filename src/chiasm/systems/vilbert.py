@@ -15,8 +15,8 @@ import math
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from pydantic import Field
+from torch import Tensor
 
 from chiasm.batches.image_views import Regions
 from chiasm.batches.masking import Mask
@@ -24,39 +24,36 @@ from chiasm.batches.task import Facts, Task
 from chiasm.batches.text_views import Caption
 from chiasm.config import Positive
 from chiasm.fusion.co_attention import CoAttention, Stream, make_co_attention
-from chiasm.heads.choice import ChoiceHead
+from chiasm.heads.choice import ChoiceHead, ProductHead
 from chiasm.heads.tokens import WordHead
-from chiasm.nn.linear import Linear
-from chiasm.objectives.masked import masked_tokens, region_kl, region_kl_chance
+from chiasm.objectives.masked import masked_tokens
 from chiasm.objectives.matching import matching, matching_chance
-from chiasm.systems.pairs import BERT_BASE, EPS, PUBLISHED_FACTS, PairEmbedder, PairSize, fill_in, provided, target_of
+from chiasm.systems.pairs import (
+    BERT_BASE,
+    EPS,
+    PUBLISHED_FACTS,
+    PairEmbedder,
+    PairSize,
+    classes_told,
+    fill_in,
+    provided,
+)
 from chiasm.systems.system import Measure, Published, Spec, System
-from chiasm.types import IGNORE, Batch, Features, Losses
+from chiasm.types import Batch, Features, Losses
 
 
 class VilbertSize(PairSize):
-    """The text's stream is PairSize's; `crossings`: how many of the last layers of both are preceded by co-attention."""
+    """PairSize's width, heads, layers and hidden are of the text's stream."""
 
+    layers: Positive = 2
+    hidden: Positive = 512
     region_width: Positive = 128
     region_heads: Positive = 4
-    region_layers: Positive = 2
-    region_hidden: Positive = 256
-    crossings: Positive = 2
+    region_layers: Positive = 1
+    region_hidden: Positive = 512
+    crossings: Positive = Field(default=1, description="last layers of both streams that co-attention stands before")
     crossing_heads: Positive = 4
-    crossing_width: Positive = 128
-
-
-class Alignment(nn.Module):
-    """Do the two belong together? [B, N, D], [B, R, C] → float32 [B, 2], from the product of their first features (arXiv 1908.02265, 3.1)."""
-
-    def __init__(self, text: int, regions: int, width: int) -> None:
-        super().__init__()
-        self.text = Linear(text, width)
-        self.regions = Linear(regions, width)
-        self.out = Linear(width, 2)
-
-    def forward(self, text: Tensor, regions: Tensor) -> Tensor:
-        return self.out(F.relu(self.text(text[:, 0])) * F.relu(self.regions(regions[:, 0]))).float()
+    crossing_width: Positive = Field(default=128, description="of the queries, keys and values from stream to stream")
 
 
 class Vilbert(System):
@@ -66,26 +63,24 @@ class Vilbert(System):
         self.trunk = two_streams(size)
         self.head_words = WordHead(size.width, facts.vocabulary)
         self.head_regions = ChoiceHead(size.region_width, len(facts.objects))
-        self.head_matched = Alignment(size.width, size.region_width, size.crossing_width)
+        self.head_matched = ProductHead(size.width, size.region_width, size.crossing_width, 2)
 
     def losses(self, batch: Batch, dtype: torch.dtype) -> Losses:
         text, regions = self.read(batch, dtype)
-        matched, seen = batch.labels["matched"], batch.items["regions"]
+        matched = batch.labels["matched"]
         words, target = fill_in(self.head_words, self.embed.words, text, batch.items["text"])
-        masked = target_of(seen, matched) != IGNORE
-        assert seen.classes is not None
-        given, every = seen.classes[masked], torch.ones_like(masked[masked])
+        told, chance = classes_told(self.head_regions, regions, batch.items["regions"], matched)
         losses = {
             "masked_words": masked_tokens(words, target),
-            "masked_regions": region_kl(self.head_regions(regions.x[masked]), given, every),
+            "masked_regions": told,
             "matched": matching(self.head_matched(text.x, regions.x), matched),
         }
-        chance = {
+        blind = {
             "masked_words": math.log(words.shape[-1]),
-            "masked_regions": region_kl_chance(given, every),
+            "masked_regions": chance,
             "matched": matching_chance(matched),
         }
-        return Losses(losses, chance)
+        return Losses(losses, blind)
 
     def predict(self, batch: Batch, dtype: torch.dtype) -> Mapping[str, Tensor]:
         text, regions = self.read(batch, dtype)
@@ -98,17 +93,12 @@ class Vilbert(System):
 
 
 def two_streams(size: VilbertSize) -> CoAttention:
+    text = Stream(size.width, size.heads, size.layers, size.hidden)
+    regions = Stream(size.region_width, size.region_heads, size.region_layers, size.region_hidden)
     return make_co_attention(
-        {
-            "text": Stream(size.width, size.heads, size.layers, size.hidden),
-            "regions": Stream(size.region_width, size.region_heads, size.region_layers, size.region_hidden),
-        },
-        size.crossings,
-        heads=size.crossing_heads,
-        head_width=size.crossing_width // size.crossing_heads,
-        norm_first=False,
-        eps=EPS,
-    )
+        {"text": text, "regions": regions}, size.crossings,
+        heads=size.crossing_heads, head_width=size.crossing_width // size.crossing_heads, norm_first=False, eps=EPS,
+    )  # fmt: skip
 
 
 def tasks(size: VilbertSize) -> tuple[Task, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 
 from chiasm.batches.maker import pad_sounds
+from chiasm.batches.store import Decode
 from chiasm.config import RunConfig, load_config
 from chiasm.errors import ConfigError, MediaError, ModelError
 from chiasm.modalities.media import read_bytes
@@ -22,38 +25,35 @@ from chiasm.modalities.text import Tokenizer, clean_text
 from chiasm.systems.chiasm import Chiasm, make_chiasm
 from chiasm.train import checkpoint
 from chiasm.train.machine import choose_device, choose_dtype, cores
+from chiasm.train.system_model import SYSTEM_FILE
 from chiasm.types import Items, Media, Text
 
 Medium = str | Path | bytes | Media
 """A file's path, its bytes, or a Media."""
 
 
-class LoadedModel:
+class LoadedModel(ABC):
     """Embeds texts, pictures and sounds into one space: unit-length vectors whose dot product is the cosine similarity."""
 
-    def __init__(
-        self,
-        config: RunConfig,
-        model: Chiasm,
-        tokenizer: Tokenizer,
-        device: torch.device,
-        path: Path,
-        remember: bool = False,
-    ) -> None:
-        self.config, self.tokenizer, self.device, self.path = config, tokenizer, device, path
-        self.model = model.eval()
+    def __init__(self, device: torch.device, path: Path, remember: bool = False) -> None:
+        self.device, self.path = device, path
         self._identity: str | None = None
         self._memory: dict[bytes, NDArray[np.float32]] | None = {} if remember else None
-        # float32 unless the hardware has bfloat16: the same choice as in training, so the same embeddings as were measured there.
-        self.dtype = choose_dtype(config.train.precision, device)
 
     @property
-    def modalities(self) -> tuple[str, ...]:
-        return self.model.modalities
+    @abstractmethod
+    def modalities(self) -> tuple[str, ...]: ...
 
     @property
-    def dimension(self) -> int:
-        return self.config.model.embedding
+    @abstractmethod
+    def dimension(self) -> int: ...
+
+    @abstractmethod
+    def _weights(self) -> tuple[str, Mapping[str, Tensor]]:
+        """Shape as text, and the tensors."""
+
+    @abstractmethod
+    def _compute(self, modality: str, items: Sequence[Text | Media]) -> NDArray[np.float32]: ...
 
     @property
     def identity(self) -> str:
@@ -63,8 +63,9 @@ class LoadedModel:
         return self._identity
 
     def _digest(self) -> str:
-        digest = hashlib.sha256(self.config.model.model_dump_json().encode())
-        for name, tensor in sorted(self.model.state_dict().items()):
+        shape, tensors = self._weights()
+        digest = hashlib.sha256(shape.encode())
+        for name, tensor in sorted(tensors.items()):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
         return digest.hexdigest()[:16]
@@ -117,28 +118,71 @@ class LoadedModel:
             self._memory.update(zip(missing, self._compute(modality, list(missing.values())), strict=True))
         return np.stack([self._memory[key] for key in keys])
 
+
+class EmbeddingModel(LoadedModel):
+    """A run of the chiasm model."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        model: Chiasm,
+        tokenizer: Tokenizer,
+        device: torch.device,
+        path: Path,
+        remember: bool = False,
+    ) -> None:
+        super().__init__(device, path, remember)
+        self.config, self.tokenizer = config, tokenizer
+        self.model = model.eval()
+        # float32 unless the hardware has bfloat16: the same choice as in training, so the same embeddings as were measured there.
+        self.dtype = choose_dtype(config.train.precision, device)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return self.model.modalities
+
+    @property
+    def dimension(self) -> int:
+        return self.config.model.embedding
+
+    def _weights(self) -> tuple[str, Mapping[str, Tensor]]:
+        return self.config.model.model_dump_json(), self.model.state_dict()
+
     @torch.no_grad()
     def _compute(self, modality: str, items: Sequence[Text | Media]) -> NDArray[np.float32]:
         return self.model.embed(modality, self._prepare(modality, items), self.dtype).float().cpu().numpy()
 
     def _prepare(self, modality: str, items: Sequence[Text | Media]) -> Items:
         config = self.config.model
-        owner = torch.arange(len(items))
         if modality == "text":
-            texts = [clean_text(item.text or "") for item in items]
-            ids, valid = self.tokenizer.encode(texts, config.text.length)
-            made = Items(torch.from_numpy(ids), torch.from_numpy(valid), owner)
+            made = text_items(items, self.tokenizer, config.text.length)
         else:
-            decode, _, _ = decoder(modality, config)
-            media = [item for item in items if isinstance(item, Media)]
-            # Decoders release the interpreter's lock; BLAS threads under each of them would only fight.
-            with ThreadPoolExecutor(cores()) as pool, threadpool_limits(1, "blas"):
-                arrays = list(pool.map(lambda item: decode(read_bytes(item)), media))
+            arrays = decode_all(items, decoder(modality, config)[0])
             if modality == "image":
-                made = Items(torch.from_numpy(np.stack(arrays)), torch.ones(len(arrays), 1, dtype=torch.bool), owner)
+                made = image_items(arrays)
             else:
-                made = pad_sounds(arrays, owner.numpy(), config.audio.patch)
+                made = pad_sounds(arrays, np.arange(len(items)), config.audio.patch)
         return Items(made.value.to(self.device), made.valid.to(self.device), made.owner.to(self.device))
+
+
+def text_items(items: Sequence[Text | Media], tokenizer: Tokenizer, length: int) -> Items:
+    texts = [clean_text(item.text or "") for item in items]
+    ids, valid = tokenizer.encode(texts, length)
+    return Items(torch.from_numpy(ids), torch.from_numpy(valid), torch.arange(len(items)))
+
+
+def image_items(arrays: Sequence[NDArray[np.uint8]]) -> Items:
+    """arrays: uint8 [S, S, 3] each."""
+    valid = torch.ones(len(arrays), 1, dtype=torch.bool)
+    return Items(torch.from_numpy(np.stack(arrays)), valid, torch.arange(len(arrays)))
+
+
+def decode_all(items: Sequence[Text | Media], decode: Decode) -> list[NDArray[np.uint8]]:
+    """Every medium's array. Raises MediaError for one that cannot be read."""
+    media = [item for item in items if isinstance(item, Media)]
+    # Decoders release the interpreter's lock; BLAS threads under each of them would only fight.
+    with ThreadPoolExecutor(cores()) as pool, threadpool_limits(1, "blas"):
+        return list(pool.map(lambda item: decode(read_bytes(item)), media))
 
 
 def load(run: Path, device: str = "auto", remember: bool = False) -> LoadedModel:
@@ -146,9 +190,13 @@ def load(run: Path, device: str = "auto", remember: bool = False) -> LoadedModel
 
     remember: keep every embedding in memory and never compute the same item twice, for a session that measures, indexes and reports.
 
-    Raises ModelError where there is none, CheckpointError where it is damaged or of a later version.
+    Raises ModelError where there is none or where it gives no embeddings, CheckpointError where it is damaged or of a later version.
     """
     path = run if (run / "state.json").is_file() else checkpoint.newest(run)
+    if (path / SYSTEM_FILE).is_file():
+        from chiasm.train.system_embedder import load_embedder
+
+        return load_embedder(path, choose_device(device), remember)
     found = checkpoint.load(path)
     config = load_config(RunConfig, path / "config.yaml")
     tokenizer = Tokenizer.load(path / "tokenizer.json")
@@ -159,7 +207,7 @@ def load(run: Path, device: str = "auto", remember: bool = False) -> LoadedModel
     except RuntimeError as error:
         raise ModelError(f"{path}: weights and configuration do not fit: {str(error).splitlines()[0]}") from None
     chosen = choose_device(device)
-    return LoadedModel(config, model.to(chosen), tokenizer, chosen, path, remember)
+    return EmbeddingModel(config, model.to(chosen), tokenizer, chosen, path, remember)
 
 
 def _item(modality: str, value: Medium) -> Text | Media:

@@ -68,7 +68,10 @@ class SystemJob:
             started.give(self.model)
         self._adapters = None if config.adapters is None else (config.adapters.kind, config.adapters.size)
         if self._adapters is not None:
-            adapt(self.model, *self._adapters, self.spec.heads)
+            try:
+                adapt(self.model, *self._adapters, self.spec.heads)
+            except ValueError as error:  # a system without blocks, or with adapters of its own
+                raise ConfigError(f"adapters: {config.system}: {error}") from None
         if config.weights == "uncertainty":
             self.model.uncertainty = UncertaintyWeights(self._loss_names())
         self.model.to(device)

@@ -73,6 +73,12 @@ class SystemCheckpoint:
         return [name for name in mine if name not in fitting]
 
 
+def holds_system(run: Path) -> bool:
+    """Whether a run folder's newest checkpoint, or a checkpoint folder, is a named system's. Raises ModelError where there is none."""
+    path = run if (run / "state.json").is_file() else checkpoint.newest(run)
+    return (path / SYSTEM_FILE).is_file()
+
+
 def describe(name: str, size: Section, facts: Facts, adapters: tuple[str, int] | None = None) -> str:
     """The contents of SYSTEM_FILE."""
     whole = {"system": name, "size": size.model_dump(mode="json"), "facts": asdict(facts), "adapters": adapters}
