@@ -294,10 +294,41 @@ RUN_FOR_JSON: Mapping[str, tuple[str, ...]] = {
     "evaluate": ("evaluate", "runs/photos", "photos.lance"),
     "index": ("index", "runs/photos", "photos.lance"),
     "search": ("search", "photos.lance", "a red disc", "-k", "1"),
+    "import": ("import", "public", "runs/gpt"),
     "systems": ("systems",),
     "show": ("systems", "show", "vit", "--size", "base"),
-    "compare": ("systems", "compare", "clip", "--table", "photos.lance", "--steps", "2", "train.batch=4", "train.threads=1"),
+    "compare": (
+        "systems",
+        "compare",
+        "clip",
+        "--table",
+        "photos.lance",
+        "--steps",
+        "2",
+        "train.batch=4",
+        "train.threads=1",
+    ),
 }
+
+
+def write_public_weights(folder: Path) -> None:
+    """A GPT-2 of one small block, as its library writes it."""
+    import safetensors.torch
+    import torch
+
+    config = {"model_type": "gpt2", "n_embd": 8, "n_head": 2, "n_layer": 1, "n_positions": 4, "vocab_size": 10}
+    shapes = {
+        "wte.weight": (10, 8), "wpe.weight": (4, 8), "ln_f.weight": (8,), "ln_f.bias": (8,),
+        "h.0.ln_1.weight": (8,), "h.0.ln_1.bias": (8,), "h.0.ln_2.weight": (8,), "h.0.ln_2.bias": (8,),
+        "h.0.attn.c_attn.weight": (8, 24), "h.0.attn.c_attn.bias": (24,), "h.0.attn.c_proj.weight": (8, 8),
+        "h.0.attn.c_proj.bias": (8,), "h.0.mlp.c_fc.weight": (8, 32), "h.0.mlp.c_fc.bias": (32,),
+        "h.0.mlp.c_proj.weight": (32, 8), "h.0.mlp.c_proj.bias": (8,), "surplus": (1,),
+    }  # fmt: skip
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))
+    safetensors.torch.save_file(
+        {name: torch.ones(shape) for name, shape in shapes.items()}, folder / "model.safetensors"
+    )
 
 
 def documented_json() -> dict[str, Any]:
@@ -308,7 +339,9 @@ def documented_json() -> dict[str, Any]:
 
 @pytest.mark.parametrize("verb", RUN_FOR_JSON)
 def test_json_has_the_documented_shape(verb: str, place: Callable[[bool], Path]) -> None:
-    place(False)
+    here = place(False)
+    if verb == "import":
+        write_public_weights(here / "public")
     result = CliRunner().invoke(app, [*RUN_FOR_JSON[verb], "--json"])
     assert result.exit_code == 0, result.stderr
     compare(documented_json()[verb], json.loads(result.stdout), verb)

@@ -159,16 +159,19 @@ def test_translation_needs_both_languages() -> None:
 def test_a_parallel_pair_says_the_same_in_two_languages(corpus) -> None:
     seen: set[tuple[str, str]] = set()
     for step in range(5):
-        text = draft(corpus, ParallelPair(120, Mask(share=0.0, replace=0.0, random=0.0)), step=step).items["text"]
+        made = draft(corpus, ParallelPair(120, Mask(share=0.0, replace=0.0, random=0.0)), step=step)
+        text = made.items["text"]
         assert set(text.segment[~text.valid].tolist()) <= {0}
-        for record, row, part, valid, first in zip(
-            corpus.records, text.value, text.segment, text.valid, text.language.tolist(), strict=True
+        numbers = zip(text.language.tolist(), made.labels["other"].tolist(), strict=True)
+        for record, row, part, valid, (first, second) in zip(
+            corpus.records, text.value, text.segment, text.valid, numbers, strict=True
         ):
             a, b = corpus.tokenizer.decode([row[valid & (part == 0)].tolist(), row[part == 1].tolist()])
             languages = {t.text.lower(): (t.language, t.kind) for t in record.texts}
             assert languages[a][1] == languages[b][1]
             assert languages[a][0] != languages[b][0]
             assert corpus.facts.languages[first] == languages[a][0]
+            assert corpus.facts.languages[second] == languages[b][0]
             assert row[valid][-1] == EOS
             seen.add((languages[a][0], languages[b][0]))
     assert len(seen) == 6, "every direction between three languages"

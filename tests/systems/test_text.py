@@ -17,13 +17,14 @@ from chiasm.config import BuildConfig, SystemRunConfig, load_config
 from chiasm.dataset.build import build
 from chiasm.modalities.text import BOS, EOS, MASK
 from chiasm.systems.catalogue import find
-from chiasm.systems.ernie_m import ErnieM, across
+from chiasm.systems.ernie_m import ErnieM
+from chiasm.systems.parallel import across
 from chiasm.systems.system import System
 from chiasm.systems.transformer import EncoderDecoder
 from chiasm.train.distributed import World
 from chiasm.train.named import SystemJob, weighted
 from chiasm.train.optimizer import Optimizer
-from chiasm.types import IGNORE, Batch, Record, Text
+from chiasm.types import IGNORE, Batch, Features, Record, Text
 
 NAMES = ("transformer", "bert", "roberta", "gpt", "t5", "ernie_m")
 COUNTED = {"bert": 109_482_240, "roberta": 124_645_632, "gpt": 124_439_808, "t5": 60_506_624}
@@ -117,23 +118,28 @@ def test_what_it_says_of_the_batches_that_measure_it(name: str, told: Path, tmp_
             target = batch.items[measure.key].target
             assert target is not None
             assert len(found["words"]) == (target != IGNORE).sum()
-        elif measure.kind == "retrieval":
-            for key in measure.key.split("-"):
-                torch.testing.assert_close(found[key].norm(dim=1), torch.ones(len(batch.ids)))
         else:
             assert job.model.translate(batch, torch.float32, 7).shape == (len(batch.ids), 7)
 
 
-@torch.no_grad()
 def test_translations_are_those_of_a_decoder_that_reads_all_again(told: Path, tmp_path: Path) -> None:
     job = make_job("transformer", told, tmp_path)
     model = job.model
     assert isinstance(model, EncoderDecoder)
     batch = assemble_first(job.corpora.train, job.tasks[0], 6)
-    model.embed.table[EOS] = model.embed.table[model.translate(batch, torch.float32, 10)[0, 3]]
-    found = model.translate(batch, torch.float32, 10)
-    assert (found == EOS).any()
-    print("EOS rows", (found == 2).any(1))
+    optimizer = Optimizer(model, job.config.optimizer)
+    for _ in range(80):
+        optimizer.clear()
+        weighted(model.losses(batch, torch.float32), model).backward()
+        optimizer.step()
+    free = model.translate(batch, torch.float32, 12)
+    # A token that some rows come to before others becomes the one that they end with.
+    first = {int(token): (free == token).long().argmax(1).unique() for token in free.unique()}
+    with torch.no_grad():
+        model.embed.table[EOS] = model.embed.table[next(token for token, places in first.items() if len(places) > 1)]
+    found = model.translate(batch, torch.float32, 12)
+    ends = (found == EOS).long().argmax(1)
+    assert len(set(ends.tolist())) > 1
     for row in range(6):
         item = {
             name: replace(part, value=part.value[row : row + 1], valid=part.valid[row : row + 1], owner=part.owner[:1])
@@ -192,7 +198,7 @@ def test_pseudo_words_stand_in_another_language_beside_the_text(
     seen: list[tuple[Any, Tensor, Tensor | None]] = []
     features = model._features
 
-    def watch(text: Any, language: Tensor, dtype: torch.dtype, allowed: Tensor | None) -> Tensor:
+    def watch(text: Any, language: Tensor, dtype: torch.dtype, allowed: Tensor | None) -> Features:
         seen.append((text, language, allowed))
         return features(text, language, dtype, allowed)
 

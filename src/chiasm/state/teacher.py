@@ -15,8 +15,8 @@ class Teacher(nn.Module, Generic[M]):
     """An exponential moving average of a module. Its weights are buffers in effect: no gradient, saved with the checkpoint, moved only by
     `follow`, which the training loop calls after an update. A forward pass, in training or evaluation, changes nothing.
 
-    Batch-normalisation statistics are copied as they are, as MoCo's key encoder keeps its own: the teacher runs in evaluation mode on
-    those of the student.
+    It runs in evaluation mode, and its batch-normalisation statistics are the average of the student's over the same time as its weights:
+    the student's latest do not fit weights that lag behind.
     """
 
     def __init__(self, module: M) -> None:
@@ -30,11 +30,14 @@ class Teacher(nn.Module, Generic[M]):
 
     @torch.no_grad()
     def follow(self, student: nn.Module, momentum: float) -> None:
-        """θ_teacher ← m·θ_teacher + (1−m)·θ_student; buffers become the student's."""
+        """θ_teacher ← m·θ_teacher + (1−m)·θ_student, for weights and running statistics; other buffers become the student's."""
         for mine, theirs in zip(self.module.parameters(), student.parameters(), strict=True):
             mine.lerp_(theirs.to(mine.dtype), 1 - momentum)
-        for buffer, source in zip(self.module.buffers(), student.buffers(), strict=True):
-            buffer.copy_(source)
+        for (name, buffer), source in zip(self.module.named_buffers(), student.buffers(), strict=True):
+            if name.endswith(("running_mean", "running_var")):
+                buffer.lerp_(source, 1 - momentum)
+            else:
+                buffer.copy_(source)
 
     def forward(self, *args: object, **kwargs: object) -> Tensor:
         with torch.no_grad():

@@ -123,7 +123,7 @@ ALBEF = Spec(
     ),
     tasks=tasks,
     make=Albef,
-    measure=Measure("label", "matched", lambda size: Task("matching", (Picture(size.side), Caption(size.length, mismatch=0.5)))),
+    measure=Measure("retrieval", "image-text", lambda size: Task("retrieval", (Picture(size.side), Caption(size.length)))),
     heads=("head", "trunk.head"),
     in_batch=True,
 )  # fmt: skip

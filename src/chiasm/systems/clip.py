@@ -36,7 +36,7 @@ MAX_SCALE = 100.0
 class ClipSize(ViTSize):
     side: Positive = 48
     layers: Positive = 3
-    length: Positive = 32
+    length: Positive = 48
     text_width: Positive = 128
     text_heads: Positive = 4
     text_layers: Positive = 3

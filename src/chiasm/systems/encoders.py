@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import torch
@@ -48,6 +49,10 @@ class ViTSize(Section):
 VIT_BASE: dict[str, Any] = {"side": 224, "patch": 16, "width": 768, "heads": 12, "layers": 12, "hidden": 3072}
 
 
+CALIBRATED = 128
+"""Pictures that are enough for the statistics of a map."""
+
+
 class ResNetEncoder(ResNet):
     """Items → the mean of the feature map [I, C]."""
 
@@ -60,6 +65,19 @@ class ResNetEncoder(ResNet):
 
     def forward(self, items: Items, dtype: torch.dtype) -> Tensor:  # type: ignore[override]
         return self.pool(self.map(items, dtype))
+
+    @torch.no_grad()
+    def calibrate(self, items: Items) -> None:
+        """Batch normalisation's running statistics begin as those of these pictures: a teacher that runs on them from the first step, and an
+        untrained encoder that is measured, would see 0 and 1 else."""
+        norms, training = [m for m in self.modules() if isinstance(m, nn.BatchNorm2d)], self.training
+        self.train()
+        for norm in norms:
+            norm.momentum = 1.0
+        self.map(replace(items, value=items.value[:CALIBRATED]), torch.float32)
+        for norm in norms:
+            norm.momentum = 0.1
+        self.train(training)
 
 
 class ViTEncoder(nn.Module):

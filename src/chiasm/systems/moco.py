@@ -4,7 +4,7 @@ Takes in     two augmented views of a picture
 Trunk        v1, v2: ResNet · v3: Vision Transformer whose patch projection and positions stay as they began; and a teacher, which follows it slowly
 Objectives   v1, v2: a view finds its partner, as the teacher sees it, among a queue of older ones · v3: among the batch's, both ways
 Versions     v1: linear head, T 0.07 · v2: MLP head, blur, T 0.2 · v3: no queue, three-layer head and a predictor, momentum that rises to 1, T 0.2
-Differs      the teacher normalises by the student's running statistics, so nothing needs shuffling across GPUs (arXiv 1911.05722, 3.3); AdamW
+Differs      the teacher normalises by running statistics, so nothing needs shuffling across GPUs (arXiv 1911.05722, 3.3); AdamW
              and Muon in place of SGD and LARS; v3's two views have one recipe. Teacher and queue move in `advance` only
 """
 
@@ -94,9 +94,9 @@ class MoCo(System):
         return F.normalize(self.teacher_head(self.teacher_trunk(items, dtype)).float(), dim=-1)
 
     def calibrate(self, batch: Batch) -> None:
-        if isinstance(self.trunk, ViTEncoder):
-            self.trunk.embed.calibrate(batch.items["image"])
-            self.teacher_trunk.follow(self.trunk, 0)
+        front = self.trunk.embed if isinstance(self.trunk, ViTEncoder) else self.trunk
+        front.calibrate(batch.items["image"])
+        self.teacher_trunk.follow(self.trunk, 0)
 
 
 def tasks(size: MoCoSize) -> tuple[Task, ...]:

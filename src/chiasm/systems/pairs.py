@@ -31,7 +31,7 @@ class PairSize(Section):
     width: Positive = 128
     heads: Positive = 4
     layers: Positive = 3
-    hidden: Positive = 512
+    hidden: Positive = 256
     length: Positive = Field(default=48, description="tokens of a text, at most")
     regions: Positive = Field(default=9, description="regions of a picture, at most")
     features: Positive = Field(default=32, description="numbers that describe a region")

@@ -130,7 +130,9 @@ def _t5_size(config: Mapping[str, Any]) -> tuple[T5Size, Facts]:
     # T5 1.1 neither scales the features before the output layer nor ties it; the library says so in one way or the other.
     scaled = config.get("tie_word_embeddings") is not False and config.get("scale_decoder_outputs") is not False
     if scaled == gated:
-        raise ModelError(f"config.json: feed_forward_proj {kind!r} with tie_word_embeddings {scaled} is neither T5 nor T5 1.1")
+        raise ModelError(
+            f"config.json: feed_forward_proj {kind!r} with tie_word_embeddings {scaled} is neither T5 nor T5 1.1"
+        )
     only(config, "layer_norm_epsilon", (1e-6,), 1e-6)
     only(config, "relative_attention_num_buckets", (32,), 32)
     only(config, "relative_attention_max_distance", (128,), 128)

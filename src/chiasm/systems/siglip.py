@@ -37,7 +37,7 @@ class SiglipSize(ViTSize):
 
     side: Positive = 48
     layers: Positive = 3
-    length: Positive = 24
+    length: Positive = 40
 
 
 class Siglip(System):

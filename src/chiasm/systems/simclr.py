@@ -47,6 +47,9 @@ class SimCLR(System):
     def predict(self, batch: Batch, dtype: torch.dtype) -> Mapping[str, Tensor]:
         return {"features": self.trunk(batch.items["image"], dtype).float()}
 
+    def calibrate(self, batch: Batch) -> None:
+        self.trunk.calibrate(batch.items["image"])
+
 
 def tasks(size: SimCLRSize) -> tuple[Task, ...]:
     return (Task("pretraining", (TwoPictures(size.side, size.recipe),)),)

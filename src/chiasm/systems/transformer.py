@@ -100,7 +100,7 @@ TRANSFORMER = Spec(
         TransformerSize(width=512, heads=8, layers=6, hidden=2048, length=512),
         Facts(vocabulary=37_000),
         parameters=65_000_000,
-        note="the paper's Table 3 says 65 million, of \"about 37,000\" words; 37,000 make 63,082,496: the rest would be 3,745 words more",
+        note='the paper\'s Table 3 says 65 million, of "about 37,000" words; 37,000 make 63,082,496: the rest would be 3,745 words more',
     ),
     tasks=tasks,
     make=EncoderDecoder,

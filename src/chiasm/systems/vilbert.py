@@ -46,11 +46,10 @@ class VilbertSize(PairSize):
     """PairSize's width, heads, layers and hidden are of the text's stream."""
 
     layers: Positive = 2
-    hidden: Positive = 512
     region_width: Positive = 128
     region_heads: Positive = 4
     region_layers: Positive = 1
-    region_hidden: Positive = 512
+    region_hidden: Positive = 256
     crossings: Positive = Field(default=1, description="last layers of both streams that co-attention stands before")
     crossing_heads: Positive = 4
     crossing_width: Positive = Field(default=128, description="of the queries, keys and values from stream to stream")
