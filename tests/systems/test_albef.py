@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from pair_cases import make_job
 
 from chiasm.systems.albef import Albef
+from chiasm.systems.aligned import with_mismatches
 from chiasm.train.named import SystemJob
 from chiasm.train.optimizer import Optimizer
-from chiasm.types import IGNORE, Batch
+from chiasm.types import IGNORE, Batch, Features
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_an_update_moves_teacher_queues_and_alpha(job: SystemJob) -> None:
     with torch.no_grad():
         model.trunk.head_image.weight.add_(1.0)
     model.advance(made, 1 / 60)
-    taught, first = model.taught.head_image.weight, before["teacher.module.head_image.weight"]
+    taught, first = model.teacher.module.head_image.weight, before["teacher.module.head_image.weight"]
     torch.testing.assert_close(taught, 0.995 * first + 0.005 * model.trunk.head_image.weight)
     assert torch.equal(model.images.keys[:16], made.keys["image"]) and torch.equal(
         model.texts.keys[:16], made.keys["text"]
@@ -68,13 +69,16 @@ def test_contrast_and_words_are_the_papers(job: SystemJob) -> None:
     assert isinstance(model, Albef)
     model.alpha.fill_(0.4)
     batch = job.make(0, 0, 1)
-    for p in model.taught.parameters():  # another teacher than the student
+    for p in model.teacher.module.parameters():  # another teacher than the student
         p.mul_(1.1)
     items, target = batch.items["text"], batch.items["text"].target
     assert target is not None
     plain = replace(items, value=torch.where(target == IGNORE, items.value, target))
     a, b = model.trunk.see(batch.items["image"], torch.float32)[1], model.trunk.read(plain, torch.float32)[1]
-    ka, kb = model.taught.see(batch.items["image"], torch.float32)[1], model.taught.read(plain, torch.float32)[1]
+    ka, kb = (
+        model.teacher.module.see(batch.items["image"], torch.float32)[1],
+        model.teacher.module.read(plain, torch.float32)[1],
+    )
     wanted = 0.0
     for mine, taught, keys in ((a, ka, torch.cat([kb, model.texts.keys])), (b, kb, torch.cat([ka, model.images.keys]))):
         soft = 0.4 * (taught @ keys.T / 0.07).softmax(1)
@@ -85,31 +89,27 @@ def test_contrast_and_words_are_the_papers(job: SystemJob) -> None:
     assert made.chance["contrastive"] == pytest.approx(math.log(16 + 24))
     image, seen = (
         model.trunk.see(batch.items["image"], torch.float32)[0],
-        model.taught.see(batch.items["image"], torch.float32)[0],
+        model.teacher.module.see(batch.items["image"], torch.float32)[0],
     )
     words, words_target = model.trunk.fill_in(image, items, torch.float32)
-    soft = model.taught.fill_in(seen, items, torch.float32)[0].softmax(-1)
+    soft = model.teacher.module.fill_in(seen, items, torch.float32)[0].softmax(-1)
     hard = F.cross_entropy(words, words_target)
     wanted = 0.6 * hard - 0.4 * (soft * words.log_softmax(-1)).sum(-1).mean()
     torch.testing.assert_close(made.losses["masked_words"], wanted)
 
 
-def test_matching_is_against_what_is_not_the_pair(job: SystemJob) -> None:
-    model = job.model
-    assert isinstance(model, Albef)
-    judged: list[torch.Tensor] = []
-    batch = job.make(0, 0, 1)
-    image, _ = model.trunk.see(batch.items["image"], torch.float32)
-    text, _ = model.trunk.read(batch.items["text"], torch.float32)
-    model.trunk.fusion.register_forward_hook(lambda _, given, out: judged.append(given[0]))
-    logits, matched = model._match(image, text, torch.zeros(16, 16), batch)
-    assert logits.shape == (48, 2) and matched.tolist() == [1] * 16 + [0] * 32
-    pairs = judged[-1]
-    assert torch.equal(pairs["image"].x[:16], image.x) and torch.equal(pairs["text"].x[:16], text.x)
-    assert torch.equal(pairs["image"].x[16:32], image.x) and not torch.equal(pairs["text"].x[16:32], text.x)
-    for row in range(16):
-        assert not torch.equal(pairs["text"].x[16 + row], text.x[row])
-        assert not torch.equal(pairs["image"].x[32 + row], image.x[row])
+def test_matching_is_against_what_reads_otherwise() -> None:
+    torch.manual_seed(0)
+    words = torch.tensor([[1, 2], [1, 3], [1, 2], [1, 4]])  # the third text reads like the first
+    image, text = (Features(torch.randn(4, 2, 8), torch.ones(4, 2, dtype=torch.bool), ((name, 0, 2),)) for name in "ab")
+    for seed in range(20):
+        u = torch.rand(4, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        images, texts, matched = with_mismatches(image, text, torch.zeros(4, 4), words, u)
+        assert matched.tolist() == [1] * 4 + [0] * 8
+        which_image = [int((image.x == row).all((1, 2)).nonzero()) for row in images.x]
+        which_text = [int((text.x == row).all((1, 2)).nonzero()) for row in texts.x]
+        assert which_image[:8] == [0, 1, 2, 3] * 2 and which_text[:4] == which_text[8:] == [0, 1, 2, 3]
+        assert all(words[i].tolist() != words[t].tolist() for i, t in zip(which_image[4:], which_text[4:], strict=True))
 
 
 def test_one_pair_alone_has_no_mismatch(job: SystemJob) -> None:

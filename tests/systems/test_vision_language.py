@@ -11,6 +11,7 @@ import torch
 from pair_cases import SYSTEMS, make_job
 
 from chiasm.batches.task import evaluation_batches
+from chiasm.errors import ConfigError
 from chiasm.systems.catalogue import find
 from chiasm.systems.pairs import target_of
 from chiasm.train.named import SystemJob
@@ -65,6 +66,9 @@ def test_losses_and_predictions_are_functions_of_the_batch_and_name_what_is_meas
     if measure.kind == "label":
         assert said[measure.key].shape[0] == len(batch.labels[measure.key]) == 8
         assert said[measure.key].dtype == torch.float32
+    elif measure.kind == "retrieval":
+        for name in measure.key.split("-"):
+            torch.testing.assert_close(said[name].norm(dim=-1), torch.ones(8))
     else:
         assert said["words"].shape == (int((target_of(batch.items["text"]) != IGNORE).sum()), job.facts.vocabulary)
     assert all(torch.equal(before[name], tensor) for name, tensor in job.model.state_dict().items())
@@ -159,3 +163,17 @@ def test_adapter_xls_trunk_stays_and_each_modality_has_its_own_adapters(job: Sys
         assert any(f"attention_adapters.{modality}" in name for name in moved)
         assert any(f"expert_adapters.{modality}" in name for name in moved)
     assert any(name.startswith("head") for name in moved)
+
+
+@pytest.mark.parametrize("system", ["vilbert", "albef"])
+def test_adapters_train_in_crossings_and_beside_a_teacher(system: str, scenes: Path, tmp_path: Path) -> None:
+    job = make_job(system, scenes, tmp_path, "adapters={kind: houlsby, size: 4}")
+    optimizer = Optimizer(job.model, job.config.optimizer)
+    optimizer.set_progress(0.5)
+    for step in range(2):
+        job.update(optimizer, [job.make(step, 0, 1)], step, 0.5)
+
+
+def test_a_system_with_adapters_of_its_own_takes_no_others(scenes: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"adapter_xl.*already"):
+        make_job("adapter_xl", scenes, tmp_path, "adapters={kind: houlsby, size: 4}")
