@@ -16,7 +16,7 @@ import tomllib
 import wave
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT / "examples"))
 from own_data import make_folder  # noqa: E402
 
 from chiasm.cli.main import app  # noqa: E402
-from chiasm.config import BuildConfig, RunConfig, Section, load_config, load_run  # noqa: E402
+from chiasm.config import BuildConfig, RunConfig, Section, SystemRunConfig, load_config, load_run  # noqa: E402
 
 READMES = ("README.md", "README.zh-CN.md")
 PAGES = [
@@ -429,9 +429,17 @@ MEANING = {
     "train.device": "auto: CUDA, else MPS, else the CPU",
     "train.checkpoint_minutes": "time between two checkpoints",
     "train.tensorboard": "also write TensorBoard events to RUN/tensorboard (needs the extra of that name)",
-    "system": "the system to train; there is one so far",
+    "system": "the chiasm model; a named system has a configuration of [its own](#a-run-of-a-named-system)",
+    "named.adapters.kind": "bottlenecks after attention and feed-forward part, after the feed-forward part only, or low-rank updates",
+    "named.data.train_split": "the split whose records are drawn",
+    "named.data.validation_split": "the split that the losses are also measured on; a table without it trains without validation",
 }
 """What config.py leaves unsaid because the name says it to those who know the field."""
+
+KINDS: tuple[tuple[type[Section], str], ...] = ((RunConfig, ""), (SystemRunConfig, "named."), (BuildConfig, "build."))
+"""The kinds of configuration, each with the prefix by which MEANING tells its keys from the others'."""
+ONCE = {"named.optimizer", "named.train"}
+"""Sections that an earlier kind has too, and that are explained there."""
 
 
 def configuration_page() -> str:
@@ -453,6 +461,12 @@ def configuration_page() -> str:
         "`train.steps` and `train.minutes`.",
         "",
         *_section(RunConfig, ""),
+        "# A run of a named system",
+        "",
+        "With `system` naming one of the [named systems](systems.md), `chiasm train` reads this instead. `optimizer` and `train` are those of",
+        "[a run](#a-run); where a system was tried with other defaults than these (`training` of its Spec), it begins with its own.",
+        "",
+        *_section(SystemRunConfig, "named."),
         "# A build",
         "",
         "`chiasm build SOURCE OUT.lance key=value …`, or `-c BUILD.yaml`; in Python the keyword arguments of `chiasm.build`.",
@@ -468,17 +482,30 @@ def _section(kind: type[Section], prefix: str) -> list[str]:
     below: list[str] = []
     for name, field in kind.model_fields.items():
         key = prefix + name
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            below += [f"## {key}", "", *_section(field.annotation, f"{key}.")]
+        shown = key.removeprefix("build.").removeprefix("named.")
+        section = _section_of(field.annotation)
+        if key in ONCE:
+            continue
+        if section is not None:
+            heading = f"{shown} of a named system" if key.startswith("named.") else shown
+            said = [f"{field.description[0].upper()}{field.description[1:]}.", ""] if field.description else []
+            below += [f"## {heading}", "", *said, *_section(section, f"{key}.")]
             continue
         meaning = field.description or MEANING[key]
         default = "*none*" if field.is_required() else _value(field.get_default(call_default_factory=True))
-        shown = key.removeprefix("build.")
         rows.append(
             f"| `{shown}` | {default} | {_values(schema['properties'][name])} | {meaning} |".replace("a|b", "a\\|b")
         )
     table = ["| key | default | values | meaning |", "|---|---|---|---|", *rows, ""] if rows else []
     return [*table, *below]
+
+
+def _section_of(annotation: Any) -> type[Section] | None:
+    """The section that a field holds, also one that may be left out."""
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, Section):
+            return kind
+    return None
 
 
 def _value(default: Any) -> str:
@@ -501,7 +528,8 @@ def _values(schema: Mapping[str, Any]) -> str:
     if schema["type"] == "array":
         return f"list of {_values(schema['items'])}" if schema.get("items") else "list"
     if schema["type"] == "object":
-        return f"name: {_values(schema['additionalProperties'])}"
+        of = schema["additionalProperties"]
+        return "name: value" if of is True else f"name: {_values(of)}"
     words = {"integer": "whole number", "number": "number", "string": "text", "boolean": "`true`, `false`"}[
         schema["type"]
     ]
@@ -517,17 +545,13 @@ def test_configuration_page_is_in_step() -> None:
 def test_nothing_is_explained_twice_or_in_vain() -> None:
     def keys(kind: type[Section], prefix: str) -> Iterator[tuple[str, str | None]]:
         for name, field in kind.model_fields.items():
-            if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-                yield from keys(field.annotation, f"{prefix}{name}.")
-            else:
+            section = _section_of(field.annotation)
+            if section is not None and prefix + name not in ONCE:
+                yield from keys(section, f"{prefix}{name}.")
+            elif section is None:
                 yield prefix + name, field.description
 
-    unsaid = {
-        key
-        for kind, prefix in ((RunConfig, ""), (BuildConfig, "build."))
-        for key, said in keys(kind, prefix)
-        if not said
-    }
+    unsaid = {key for kind, prefix in KINDS for key, said in keys(kind, prefix) if not said}
     assert set(MEANING) == unsaid
 
 

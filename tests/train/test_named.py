@@ -13,8 +13,10 @@ from train_cases import losses, weights
 from chiasm.config import SystemRunConfig, load_config
 from chiasm.errors import ConfigError, ModelError
 from chiasm.train.distributed import World
+from chiasm.train.log import ChanceWarning
 from chiasm.train.named import SystemJob
 from chiasm.train.run import train
+from chiasm.train.step import StepResult
 from chiasm.train.system_model import read_system
 
 
@@ -104,3 +106,13 @@ def test_what_would_be_another_loss_is_refused(things: Path, tmp_path: Path) -> 
 def test_a_misspelt_dimension_is_named(things: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'width'"):
         job(system_config(things, "roberta", "change.widht=3"), tmp_path / "run")
+
+
+def test_a_loss_stuck_at_chance_is_told_at_a_step_of_another_task() -> None:
+    warning = ChanceWarning()
+    for _ in range(25):
+        assert warning.check(0.1, StepResult(0.7, {"matched": 0.69}, {"matched": 0.69}, 1.0, 1.0)) is None
+    other = StepResult(1.0, {"masked_words": 1.0}, {"masked_words": 8.0}, 1.0, 1.0)
+    said = warning.check(0.3, other)
+    assert said is not None and "matched" in said and "0.69" in said
+    assert warning.check(0.4, other) is None

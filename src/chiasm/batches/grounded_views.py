@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from chiasm.batches.masking import Mask
-from chiasm.batches.sequences import TextView, another, as_items, joined, padded, pick, pick_text, texts_of
+from chiasm.batches.sequences import TextView, another, as_items, joined, padded, pick, pick_led, texts_of
 from chiasm.batches.task import Corpus, Draft
 from chiasm.modalities.text import BOS, EOS
 from chiasm.types import IGNORE, Record, Text
@@ -44,7 +44,7 @@ class TaggedCaption(TextView):
     def add(self, draft: Draft) -> None:
         corpus = draft.corpus
         options = [texts_of(corpus.records[row], None, self.language) for row in draft.rows]
-        texts = pick_text(draft, "tagged choice", options)
+        texts = pick_led(draft, "tagged choice", options)
         wanted = draft.draws.uniform("tags replaced", 1)[:, 0] < self.replaced
         others = another(draft, "tags other", lambda _, position: _has_regions(corpus, position), wanted)
         swapped = np.flatnonzero(others >= 0)

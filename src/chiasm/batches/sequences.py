@@ -67,6 +67,26 @@ def pick_text(draft: Draft, purpose: str, options: Sequence[Sequence[Text]]) -> 
     return [mine[index] for mine, index in zip(options, pick(draft, purpose, [len(o) for o in options]), strict=True)]
 
 
+LEAD = 3
+"""How often a text in the language of a record's first text is drawn against those in all others together, as for the chiasm model."""
+
+
+def pick_led(draft: Draft, purpose: str, options: Sequence[Sequence[Text]]) -> list[Text]:
+    """One text for each record to stand beside its picture. The first text's language leads: with many languages drawn alike, what ties
+    words to pictures would be learned a language at a time, each from its share of the steps. The first text when not training."""
+    if not draft.training:
+        return [mine[0] for mine in options]
+    u = draft.draws.uniform(purpose, 1)[:, 0].tolist()
+    chosen: list[Text] = []
+    for mine, draw in zip(options, u, strict=True):
+        leading = [text for text in mine if text.language == mine[0].language]
+        others = [text for text in mine if text.language != mine[0].language]
+        share = LEAD / (LEAD + 1) if others else 1.0
+        group, place = (leading, draw / share) if draw < share else (others, (draw - share) / (1 - share))
+        chosen.append(group[min(int(place * len(group)), len(group) - 1)])
+    return chosen
+
+
 def another(
     draft: Draft, purpose: str, fits: Callable[[int, int], bool], wanted: NDArray[np.bool_] | None = None
 ) -> NDArray[np.int64]:

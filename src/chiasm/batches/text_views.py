@@ -20,7 +20,7 @@ from chiasm.batches.sequences import (
     padded,
     parallels,
     pick,
-    pick_text,
+    pick_led,
     shifted,
     texts_of,
 )
@@ -31,7 +31,7 @@ from chiasm.types import IGNORE, Question, Record, Text
 
 @dataclass(frozen=True)
 class Caption(TextView):
-    """One text a record: drawn when training, else the first.
+    """One text a record: drawn when training, mostly in the language of its first text; else the first.
 
     length: tokens at most, <bos> and <eos> included · mask: words to predict · mismatch: how often the text is of another record, none of whose
     texts this one has: labels["matched"] int64 [B] says 0, and nothing is predicted there, though it is masked all the same ·
@@ -64,7 +64,7 @@ class Caption(TextView):
                 mine if other < 0 else self._texts(corpus, other) for mine, other in zip(options, others, strict=True)
             ]
             draft.labels["matched"] = torch.from_numpy(matched)
-        texts = pick_text(draft, f"{self.role} choice", options)
+        texts = pick_led(draft, f"{self.role} choice", options)
         value, _ = corpus.tokenizer.encode([text.text for text in texts], self.length)
         target = None
         if self.generate:

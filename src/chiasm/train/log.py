@@ -69,24 +69,27 @@ class Log:
 
 
 class ChanceWarning:
-    """Says once when a contrastive loss still sits at ln N, where nothing is learned, after a fifth of the run."""
+    """Says once when a loss still sits at its chance value, where nothing is learned, after a fifth of the run."""
 
     def __init__(self) -> None:
         self._recent: dict[str, deque[float]] = {}
+        self._chance: dict[str, float] = {}
         self._said = False
 
     def check(self, done: float, result: StepResult) -> str | None:
-        for pair, loss in result.losses.items():
-            if pair not in result.chance:
+        # A step may be of one task among several: what it does not have was seen at an earlier one.
+        for name, loss in result.losses.items():
+            if name not in result.chance:
                 continue
-            self._recent.setdefault(pair, deque(maxlen=20)).append(loss / max(result.chance[pair], 1e-9))
-        stuck = [pair for pair, recent in self._recent.items() if len(recent) == 20 and 0.97 < sum(recent) / 20 < 1.2]
+            self._chance[name] = result.chance[name]
+            self._recent.setdefault(name, deque(maxlen=20)).append(loss / max(result.chance[name], 1e-9))
+        stuck = [name for name, recent in self._recent.items() if len(recent) == 20 and 0.97 < sum(recent) / 20 < 1.2]
         if self._said or done < 0.2 or not stuck:
             return None
         self._said = True
         return (
-            f"the loss of {', '.join(stuck)} still sits at ln N = {result.chance[stuck[0]]:.2f}, the value of pure chance: nothing is learned. "
-            "Lower optimizer.learning_rate, lengthen optimizer.warmup, or check that the pairs really belong together"
+            f"the loss of {', '.join(stuck)} still sits at {self._chance[stuck[0]]:.2f}, the value of pure chance: nothing is learned there. "
+            "Give it more time, lower optimizer.learning_rate, lengthen optimizer.warmup, or check that what belongs together really does"
         )
 
 
