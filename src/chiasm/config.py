@@ -310,7 +310,8 @@ class SystemRunConfig(Section):
     )
     adapters: AdapterConfig | None = Field(default=None, description="train adapters only; None: train everything")
     weights: Literal["fixed", "uncertainty"] = Field(
-        default="fixed", description="of a system's losses against each other: as published, or learned (arXiv 1705.07115)"
+        default="fixed",
+        description="of a system's losses against each other: as published, or learned (arXiv 1705.07115)",
     )
     data: SystemDataConfig
     optimizer: OptimizerConfig = OptimizerConfig()

@@ -1,9 +1,8 @@
-"""Weights at their optimum, tasks in proportion, and gradients that are scaled as the paper says."""
+"""Weights at their optimum and gradients that are scaled as the paper says."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -12,18 +11,12 @@ from torch import nn
 
 from chiasm.errors import ConfigError
 from chiasm.objectives.balance import (
-    FixedWeights,
     UncertaintyWeights,
     modulate_gradients,
     ogm_ge_coefficients,
-    task_of_step,
 )
 
 LOSSES = {"mlm": torch.tensor(3.0), "itm": torch.tensor(0.25)}
-
-
-def test_fixed_weights() -> None:
-    assert FixedWeights({"mlm": 0.5, "absent": 9.0})(LOSSES).item() == pytest.approx(1.5 + 0.25)
 
 
 def test_uncertainty_starts_at_the_sum_and_learns_its_optimum() -> None:
@@ -46,16 +39,6 @@ def test_uncertainty_of_a_step_without_some_losses() -> None:
     assert gradient.tolist() == pytest.approx([0, 0.5 - 0.25])
     with pytest.raises(ConfigError, match="mrfr"):
         weights({"mrfr": LOSSES["itm"]})
-
-
-def test_tasks_come_in_proportion() -> None:
-    proportions = {"itm": 2, "off": 0, "mlm": 2, "mrfr": 1, "mrc": 1}
-    counts = Counter(task_of_step(proportions, (i + 0.5) / 600) for i in range(600))
-    assert counts == {"itm": 200, "mlm": 200, "mrfr": 100, "mrc": 100}
-    assert task_of_step(proportions, 0.0) == "itm"
-    assert task_of_step(proportions, 1.0) == "mrc"
-    with pytest.raises(ConfigError):
-        task_of_step({"off": 0}, 0.5)
 
 
 def test_only_the_leader_is_held_back() -> None:

@@ -58,8 +58,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(Told(), folder / "told.lance", BuildConfig(validation=0.2, test=0.05, workers=1)).path
 
 
-def make_job(name: str, table: Path, folder: Path) -> SystemJob:
-    change = {"width": 32, "heads": 2, "layers": 1, "hidden": 64, "length": 48}
+def make_job(name: str, table: Path, folder: Path, **more: Any) -> SystemJob:
+    change = {"width": 32, "heads": 2, "layers": 1, "hidden": 64, "length": 48, **more}
     base: dict[str, Any] = {
         "system": name, "change": change, "data": {"table": str(table), "vocabulary": 400},
         "train": {"batch": 16, "steps": 100, "precision": "fp32", "threads": 1},
@@ -122,8 +122,20 @@ def test_what_it_says_of_the_batches_that_measure_it(name: str, told: Path, tmp_
             assert job.model.translate(batch, torch.float32, 7).shape == (len(batch.ids), 7)
 
 
-def test_translations_are_those_of_a_decoder_that_reads_all_again(told: Path, tmp_path: Path) -> None:
-    job = make_job("transformer", told, tmp_path)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"attention": "additive", "positions": "learned"},
+        {"attention": "dot", "positions": "relative", "norm": "rms_norm"},
+        {"positions": "rotary", "norm_first": True},
+    ],
+    ids=str,
+)
+def test_translations_are_those_of_a_decoder_that_reads_all_again(
+    change: dict[str, Any], told: Path, tmp_path: Path
+) -> None:
+    job = make_job("transformer", told, tmp_path, **change)
     model = job.model
     assert isinstance(model, EncoderDecoder)
     batch = assemble_first(job.corpora.train, job.tasks[0], 6)
@@ -154,6 +166,22 @@ def test_translations_are_those_of_a_decoder_that_reads_all_again(told: Path, tm
             one = Batch(("x",), torch.zeros(1), {**item, "target": part})
             written.append(int(model.predict(one, torch.float32)["words"].argmax()))
         assert found[row].tolist() == written + [0] * (found.shape[1] - len(written))
+
+
+def test_captions_are_learned_from_pictures(scenes: Path, tmp_path: Path) -> None:
+    job = make_job("transformer", scenes, tmp_path, source="image", side=32)
+    batch = assemble_first(job.corpora.train, job.tasks[0], 8)
+    job.model.calibrate(batch)
+    optimizer = Optimizer(job.model, job.config.optimizer)
+    first = job.model.losses(batch, torch.float32).losses["caption_words"].item()
+    for _ in range(60):
+        optimizer.clear()
+        weighted(job.model.losses(batch, torch.float32), job.model).backward()
+        optimizer.step()
+    target = batch.items["target"].target
+    assert target is not None
+    assert job.model.losses(batch, torch.float32).losses["caption_words"].item() < 0.5 * first
+    assert job.model.translate(batch, torch.float32, 9).shape == (8, 9)
 
 
 def test_who_sees_whom_across_languages() -> None:
@@ -222,15 +250,3 @@ def test_pseudo_words_stand_in_another_language_beside_the_text(
     assert {0, 1, 2} == set(language.unique().tolist())
     loss.backward()
     assert all(p.grad is not None for p in model.parameters())
-
-
-@torch.no_grad()
-def test_the_same_text_has_one_embedding_on_either_side(told: Path, tmp_path: Path) -> None:
-    model, _, job = ernie(told, tmp_path, "tlm")
-    batch = assemble_first(job.corpora.train, job.spec.measure.task(job.size), 4)
-    source, target = batch.items["source"], batch.items["target"]
-    other = replace(
-        target, target=source.value.masked_fill(~source.valid, IGNORE), valid=source.valid, language=source.language
-    )
-    found = model.predict(replace(batch, items={"source": source, "target": other}), torch.float32)
-    torch.testing.assert_close(found["source"], found["target"])

@@ -11,17 +11,6 @@ from torch import Tensor, nn
 from chiasm.errors import ConfigError
 
 
-class FixedWeights(nn.Module):
-    """Σ w·L; a loss without a weight counts once."""
-
-    def __init__(self, weights: Mapping[str, float] | None = None) -> None:
-        super().__init__()
-        self.weights = dict(weights or {})
-
-    def forward(self, losses: Mapping[str, Tensor]) -> Tensor:
-        return torch.stack([self.weights.get(name, 1.0) * loss for name, loss in losses.items()]).sum()
-
-
 class UncertaintyWeights(nn.Module):
     """Weights that are learned as each task's noise (Kendall 2018, arXiv 1705.07115, 3.2): Σ e^(−s)·L + s/2, s = ln σ² from 0.
 
@@ -47,20 +36,6 @@ class UncertaintyWeights(nn.Module):
         return torch.stack(parts).sum()
 
 
-def task_of_step(proportions: Mapping[str, float], u: float) -> str:
-    """The one task that a step works on, drawn in proportion (UNITER, arXiv 1909.11740, 3.2: ITM 2, MLM 2, MRFR 1, MRC-KL 1).
-
-    u: uniform in [0, 1), drawn with the batch. Raises ConfigError where no proportion is positive.
-    """
-    tasks = [(name, share) for name, share in proportions.items() if share > 0]
-    if not tasks:
-        raise ConfigError("no pretraining task has a positive proportion")
-    ends = np.cumsum([share for _, share in tasks])
-    place = int(np.searchsorted(ends, u * ends[-1], side="right"))
-    return tasks[min(place, len(tasks) - 1)][0]
-
-
-@torch.no_grad()
 def ogm_ge_coefficients(scores_by_modality: Mapping[str, Tensor], alpha: float) -> dict[str, float]:
     """How much of its gradient each modality keeps (OGM-GE, Peng 2022, arXiv 2203.15332, 3.2, Eq. 8 to 10).
 

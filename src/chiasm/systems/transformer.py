@@ -1,8 +1,9 @@
 """Attention Is All You Need (Vaswani et al., arXiv 1706.03762): the Transformer, an encoder-decoder that translates.
 
-Takes in     text: a text in one language (source), the same in another (target)
-Trunk        encoder and decoder, post-norm, ReLU, sinusoidal positions; the decoder is causal and looks at the encoder's output (cross-attention)
-Objective    next token of the translation, label smoothing 0.1; one table for both languages' words and for the output (3.4)
+Takes in     text: a text in one language (source), the same in another (target); with `source: image`, a picture and its caption
+Trunk        encoder and decoder, post-norm, ReLU, sinusoidal positions; the decoder is causal and looks at the encoder's output (cross-attention).
+             Its parts can be changed one by one: the kind of attention, positions, norms
+Objective    next token of the translation or caption, label smoothing 0.1; one table for all words and for the output (3.4)
 Differs      byte-level BPE of the data set; no dropout; greedy decoding where the paper has a beam of 4
 """
 
@@ -10,15 +11,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from chiasm.batches.image_views import Picture
 from chiasm.batches.task import Facts, Task
-from chiasm.batches.text_views import Translation
+from chiasm.batches.text_views import Caption, Translation
 from chiasm.config import Positive, Section
 from chiasm.heads.tokens import tied_words
-from chiasm.modalities.embed import TextEmbedder
+from chiasm.modalities.embed import ImageEmbedder, TextEmbedder
 from chiasm.modalities.text import BOS, EOS
 from chiasm.nn.generate import greedy, prompt_of
 from chiasm.nn.transformer import Transformer, make_transformer
@@ -37,29 +41,42 @@ class TransformerSize(Section):
     layers: Positive = 2
     hidden: Positive = 512
     length: Positive = 32
+    source: Literal["text", "image"] = Field(default="text", description="image: captions of pictures")
+    side: Positive = Field(default=48, description="pixels of a picture's sides, where it is the source")
+    patch: Positive = 8
+    attention: Literal["scaled_dot", "dot", "additive"] = "scaled_dot"
+    positions: Literal["sinusoidal", "learned", "rotary", "relative"] = "sinusoidal"
+    norm: Literal["layer_norm", "rms_norm"] = "layer_norm"
+    norm_first: bool = Field(default=False, description="pre-norm blocks (arXiv 2002.04745)")
 
 
 class EncoderDecoder(System):
     def __init__(self, size: TransformerSize, facts: Facts) -> None:
         super().__init__()
-        self.embed = TextEmbedder(facts.vocabulary, size.length, size.width, positions="sinusoidal")
+        added = size.positions if size.positions in ("sinusoidal", "learned") else None
+        self.embed = TextEmbedder(facts.vocabulary, size.length, size.width, positions=added)
+        self.embed_image = ImageEmbedder(size.side, size.patch, size.width) if size.source == "image" else None
         self.trunk_encoder, self.trunk_decoder = (self._stack(size, decoder) for decoder in (False, True))
 
     @staticmethod
     def _stack(size: TransformerSize, decoder: bool) -> Transformer:
         return make_transformer(
             {"text": size.layers}, width=size.width, heads=size.heads, hidden=size.hidden, activation="relu",
-            norm_first=False, final_norm=False, causal=decoder, cross=decoder,
+            norm=size.norm, norm_first=size.norm_first, final_norm=size.norm_first, causal=decoder, cross=decoder,
+            attention=size.attention, positions=None if size.positions in ("sinusoidal", "learned") else size.positions,
         )  # fmt: skip
 
     def losses(self, batch: Batch, dtype: torch.dtype) -> Losses:
         words, target = self._read(batch, dtype)
-        return Losses(
-            {"translated_words": next_token(words, target, SMOOTHING)}, {"translated_words": math.log(words.shape[-1])}
-        )
+        name = "translated_words" if self.embed_image is None else "caption_words"
+        return Losses({name: next_token(words, target, SMOOTHING)}, {name: math.log(words.shape[-1])})
 
     def predict(self, batch: Batch, dtype: torch.dtype) -> Mapping[str, Tensor]:
         return {"words": self._read(batch, dtype)[0]}
+
+    def calibrate(self, batch: Batch) -> None:
+        if self.embed_image is not None:
+            self.embed_image.calibrate(batch.items["source"])
 
     def translate(self, batch: Batch, dtype: torch.dtype, length: int) -> Tensor:
         memory = self._memory(batch, dtype)
@@ -76,13 +93,17 @@ class EncoderDecoder(System):
         return self._head(seen), target
 
     def _memory(self, batch: Batch, dtype: torch.dtype) -> Features:
-        return self.trunk_encoder(self.embed(batch.items["source"], dtype))
+        embed = self.embed_image or self.embed
+        return self.trunk_encoder(embed(batch.items["source"], dtype))
 
     def _head(self, x: Tensor) -> Tensor:
         return tied_words(x, self.embed.table)
 
 
 def tasks(size: TransformerSize) -> tuple[Task, ...]:
+    if size.source == "image":
+        views = (Picture(size.side, "source", "shift"), Caption(size.length, "target", generate=True))
+        return (Task("captioning", views),)
     return (Task("translation", (Translation(size.length),)),)
 
 
@@ -92,7 +113,7 @@ TRANSFORMER = Spec(
     paper="Vaswani et al. 2017, arXiv 1706.03762",
     inputs=("text",),
     fusion="cross-attention (decoder to encoder)",
-    objectives=("next token of the translation",),
+    objectives=("next token of the translation (or caption)",),
     differs="byte-level BPE of the data set; no dropout; greedy decoding instead of a beam",
     attends="source token ↔ every source token\ntarget token → itself and target tokens before it\ntarget token → every source token",
     tiny=TransformerSize(),
