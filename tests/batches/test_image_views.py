@@ -274,7 +274,7 @@ def test_a_box_of_an_unknown_label_is_seen_and_never_masked(corpus: Corpus) -> N
 
 
 def test_a_view_says_what_it_lacks(corpus: Corpus, gridded: Corpus) -> None:
-    with pytest.raises(DataError, match="Regions"):
+    with pytest.raises(DataError, match=r"needs: regions \(a picture with boxes, or data.regions=grid\)"):
         TaskMaker(replace(corpus, regions=None), [Task("t", (Regions(4),))], 8, 0)
     with pytest.raises(ConfigError, match="9 regions"):
         made(gridded, Regions(4))

@@ -136,7 +136,7 @@ def test_other_records_are_drawn_from_those_that_the_task_can_use() -> None:
 
 
 def test_a_table_that_lacks_what_a_task_needs_is_refused_by_name(corpus) -> None:
-    with pytest.raises(DataError, match=r"'see'.*Caption, Picture"):
+    with pytest.raises(DataError, match=r"'see'.*needs: a text, a picture$"):
         TaskMaker(corpus, [Task("see", (Caption(16), Picture(16)))], 4, seed=0)
 
 

@@ -15,12 +15,13 @@ from torch import Tensor
 from chiasm.batches.task import Corpus, Draft, Facts, Task
 from chiasm.errors import DataError
 from chiasm.evaluate.downstream import Subject, binary, linear_probe, measure, nearest, overlap
-from chiasm.modalities.text import EOS, Tokenizer
+from chiasm.modalities.text import EOS, MASK, Tokenizer
 from chiasm.systems.system import Measure, System
 from chiasm.types import IGNORE, Batch, Items, Label, Losses, Record
 
 CLASSES = ("cat", "dog", "owl")
 WORDS = 7
+FIRST = 10
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Truths:
     """labels["class"], three words a record as items["text"], a box as items["objects"], and a target sequence: all told by the record."""
 
     picture: int | None = None
+    needs: str = "a label"
 
     def usable(self, corpus: Corpus, position: int) -> bool:
         return bool(corpus.records[position].labels)
@@ -37,9 +39,13 @@ class Truths:
         label = torch.tensor(numbers)
         place = torch.from_numpy(draft.rows)
         draft.labels["class"] = label
-        words = torch.stack([place % WORDS, torch.full_like(place, IGNORE), (place + 1) % WORDS], 1)
+        # Two hidden words with one that is not asked for between them; a third that stands to be seen and an end, neither of which counts.
+        shown, end = torch.full_like(place, FIRST), torch.full_like(place, EOS)
+        hidden = [place % WORDS + FIRST, torch.full_like(place, IGNORE), (place + 1) % WORDS + FIRST]
+        words = torch.stack([*hidden, shown, end], 1)
+        value = torch.stack([torch.full_like(place, MASK)] * 3 + [shown, end], 1)
         valid = torch.ones_like(words, dtype=torch.bool)
-        draft.items["text"] = Items(words.clamp(min=0), valid, draft.owner, target=words)
+        draft.items["text"] = Items(value, valid, draft.owner, target=words)
         corner = (place % 5).float()[:, None, None] / 10
         boxes = torch.cat([corner, corner, corner + 0.4, corner + 0.4], 2)
         draft.items["objects"] = Items(label[:, None], valid[:, :1], draft.owner, boxes=boxes)
@@ -115,13 +121,13 @@ def test_words() -> None:
     def knows(batch: Batch) -> Mapping[str, Tensor]:
         target = batch.items["text"].target
         assert target is not None
-        return {"words": one_hot(target[target != IGNORE], WORDS)}
+        return {"words": one_hot(target[target != IGNORE], FIRST + WORDS)}
 
     right = measured(knows, "words", "text", n=70)
     assert (right.value, right.n) == (1.0, 140)
     assert right.chance == pytest.approx(1 / 7)
     one = measured(
-        lambda batch: {"words": one_hot(torch.zeros(2 * len(batch.ids), dtype=torch.int64), WORDS)},
+        lambda batch: {"words": one_hot(torch.full((4 * len(batch.ids),), FIRST), FIRST + WORDS)},
         "words",
         "text",
         n=70,
@@ -186,7 +192,7 @@ def test_generation() -> None:
 def test_what_cannot_be_measured_says_so() -> None:
     subject = Subject(Says(lambda _: {}), torch.device("cpu"), torch.float32)
     task = Task("truth", (Truths(),))
-    with pytest.raises(DataError, match="needs Truths"):
+    with pytest.raises(DataError, match="needs a label, which"):
         measure(subject, Measure("label", "class", lambda _: task), None, corpus_of(8), corpus_of(8, labelled=False))
 
 

@@ -126,9 +126,48 @@ def test_a_prediction_that_is_not_a_number_shows_in_the_loss() -> None:
     assert all(loss.isnan() for loss in losses.values())
 
 
-def test_chance_is_the_mean_box_and_no_class() -> None:
+def small_boxes(seed: int) -> tuple[Tensor, Tensor]:
+    """Labels and boxes of 64 pictures with 1 … 6 small objects each."""
+    draw = torch.Generator().manual_seed(seed)
+    centre, half = torch.rand(64, 6, 2, generator=draw) * 0.6 + 0.2, torch.rand(64, 6, 2, generator=draw) * 0.12 + 0.05
+    there = torch.arange(6) < torch.randint(1, 7, (64, 1), generator=draw)
+    return torch.where(there, 0, IGNORE), torch.cat([centre - half, centre + half], -1)
+
+
+def blind(constants: Tensor, labels: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+    logits = torch.zeros(len(labels), len(constants), 5)
+    return detection(logits, constants.expand(len(labels), -1, -1), labels, wanted)
+
+
+def test_chance_is_what_the_best_constant_boxes_reach() -> None:
+    labels, wanted = small_boxes(0)
+    chance = detection_chance(labels, wanted, 4, 12)
+    assert chance == detection_chance(labels, wanted, 4, 12)
+    assert chance["class"] == math.log(5)
+    mean = blind(wanted[labels != IGNORE].mean(0).expand(12, 4), labels, wanted)
+    assert chance["l1"] < 0.7 * mean["l1"]
+    assert chance["giou"] < 0.8 * mean["giou"]
+    logits = torch.randn(12, 4, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    adam = torch.optim.Adam([logits], 0.05)
+    for _ in range(150):  # as a model would learn them
+        losses = blind(corners(logits.sigmoid()), labels, wanted)
+        adam.zero_grad()
+        (5 * losses["l1"] + 2 * losses["giou"]).backward()
+        adam.step()
+    losses = blind(corners(logits.sigmoid()), labels, wanted)
+    for name in ("l1", "giou"):
+        assert 0.85 * chance[name] < losses[name] < 1.15 * chance[name], name
+
+
+def test_chance_takes_padding_for_nothing() -> None:
+    labels, wanted = small_boxes(2)
+    padded = torch.where((labels == IGNORE)[..., None], torch.nan, wanted)
+    assert detection_chance(labels, padded, 4, 12) == detection_chance(labels, wanted, 4, 12)
+
+
+def test_chance_of_fewer_objects_than_queries_and_of_none() -> None:
     _, _, labels, wanted = example()
-    mean = wanted[labels != IGNORE].mean(0).expand(3, 6, 4)
-    losses = detection(torch.zeros(3, 6, 5), mean, labels, wanted)
-    assert detection_chance(labels, wanted, 4) == pytest.approx({n: x.item() for n, x in losses.items()}, rel=1e-5)
-    assert detection_chance(torch.full_like(labels, IGNORE), wanted, 4) == {"class": math.log(5), "l1": 0, "giou": 0}
+    expected = pytest.approx({"class": math.log(5), "l1": 0, "giou": 0}, abs=1e-6)
+    assert detection_chance(labels, wanted, 4, 6) == expected, "each object has its constant"
+    assert detection_chance(labels, wanted, 4, 2)["l1"] > 0.01
+    assert detection_chance(torch.full_like(labels, IGNORE), wanted, 4, 6) == {"class": math.log(5), "l1": 0, "giou": 0}

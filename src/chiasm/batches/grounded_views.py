@@ -32,6 +32,8 @@ class TaggedCaption(TextView):
     labels["tags_matched"] int64 [B] says 0, and nothing is predicted there. Needs a view of pictures beside it.
     """
 
+    needs = "a text, regions (a picture with boxes, or data.regions=grid)"
+
     length: int
     tags: int
     mask: Mask
@@ -91,6 +93,8 @@ class SceneCaption(TextView):
     Captions are English, or of unknown language. A phrase becomes <mask> at 80 %, other tokens at 10 %, and stays at 10 %. Where `length` cuts a
     caption before its first phrase nothing is asked.
     """
+
+    needs = "a scene graph (boxes or relations named in an English caption)"
 
     length: int
     share: float = 0.3

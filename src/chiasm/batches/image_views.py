@@ -28,6 +28,8 @@ class Picture:
     augment, in training: "shift" moves and tints a little and keeps left and right (a caption stays true); "crop_flip" cuts and mirrors.
     """
 
+    needs = "a picture"
+
     side: int
     role: str = "image"
     augment: Literal["none", "shift", "crop_flip"] = "none"
@@ -52,6 +54,8 @@ class Picture:
 class TwoPictures:
     """items["image"] and items["image2"]: two views of the picture, augmented each for itself by the recipe of a paper (views_augment.py); both
     the plain picture outside of training."""
+
+    needs = "a picture"
 
     side: int
     recipe: Literal["simclr", "cifar", "moco_v1", "moco_v2"] = "simclr"
@@ -83,6 +87,8 @@ class Regions:
     side: pixels at which pictures are decoded for it.
     """
 
+    needs = "regions (a picture with boxes, or data.regions=grid)"
+
     most: int
     mask: float = 0.0
     hide: float = 0.9
@@ -107,7 +113,7 @@ class Regions:
         assert provider is not None
         if provider.grid**2 > self.most:
             raise ConfigError(
-                f"a grid has {provider.grid**2} regions, the view takes {self.most}; raise `most` or lower the grid"
+                f"a grid has {provider.grid**2} regions, the view takes {self.most}; raise change.regions or lower data.grid"
             )
         pictures = draft.corpus.picture(draft.rows)
         records = [draft.corpus.records[row] for row in draft.rows]
@@ -152,6 +158,8 @@ class Regions:
 class Objects:
     """items["objects"]: the record's boxes of known classes, the first `most`: value int64 [B, K] numbers in facts.objects, valid, boxes."""
 
+    needs = "boxes"
+
     most: int
 
     @property
@@ -177,6 +185,8 @@ class Objects:
 @dataclass(frozen=True)
 class ClassLabel:
     """labels[role]: int64 [B], the number in facts.classes of the record's label corpus.label."""
+
+    needs = "a label"
 
     role: str = "class"
 

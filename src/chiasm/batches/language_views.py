@@ -18,7 +18,7 @@ from chiasm.batches.sequences import (
     joined,
     padded,
     pick,
-    pick_text,
+    pick_led,
     sentences,
     shifted,
     texts_of,
@@ -50,6 +50,8 @@ class SentencePair(TextView):
 
     Two texts of a record and language follow each other where each is one sentence, as in tables of captions.
     """
+
+    needs = "two sentences that follow each other"
 
     length: int
     mask: Mask
@@ -101,6 +103,8 @@ class Packed(TextView):
 
     items["text"]. mask: words to predict; None: a causal model's, the value lacks its last token and the target is the next one (GPT-2).
     """
+
+    needs = "a text"
 
     length: int
     mask: Mask | None = None
@@ -158,6 +162,8 @@ class Spans(TextView):
     share: of tokens that are hidden · mean: tokens of a span · kinds, language: of the texts (None: all)
     """
 
+    needs = "a text"
+
     length: int
     share: float = 0.15
     mean: float = 3.0
@@ -170,7 +176,7 @@ class Spans(TextView):
     def add(self, draft: Draft) -> None:
         corpus = draft.corpus
         options = [texts_of(corpus.records[row], self.kinds, self.language) for row in draft.rows]
-        texts = pick_text(draft, "spans choice", options)
+        texts = pick_led(draft, "spans choice", options)
         most = self.length - 1
         u = draft.draws.uniform("spans", span_draws(most))
         sources: list[list[int]] = []

@@ -62,18 +62,13 @@ def pick(draft: Draft, purpose: str, counts: Sequence[int], *, always: bool = Fa
     return (u * np.array(counts)).astype(np.int64).tolist()
 
 
-def pick_text(draft: Draft, purpose: str, options: Sequence[Sequence[Text]]) -> list[Text]:
-    """One text for each record."""
-    return [mine[index] for mine, index in zip(options, pick(draft, purpose, [len(o) for o in options]), strict=True)]
-
-
 LEAD = 3
 """How often a text in the language of a record's first text is drawn against those in all others together, as for the chiasm model."""
 
 
 def pick_led(draft: Draft, purpose: str, options: Sequence[Sequence[Text]]) -> list[Text]:
-    """One text for each record to stand beside its picture. The first text's language leads: with many languages drawn alike, what ties
-    words to pictures would be learned a language at a time, each from its share of the steps. The first text when not training."""
+    """One text for each record. The first text's language leads: with many languages drawn alike, what ties words to pictures, or to each
+    other, would be learned a language at a time, each from its share of the steps. The first text when not training."""
     if not draft.training:
         return [mine[0] for mine in options]
     u = draft.draws.uniform(purpose, 1)[:, 0].tolist()

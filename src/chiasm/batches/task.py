@@ -102,7 +102,11 @@ class Draft:
 
 
 class View(Protocol):
-    """A part of a batch. `picture`: the side in pixels at which it wants pictures decoded, None where it wants none."""
+    """A part of a batch. `picture`: the side in pixels at which it wants pictures decoded, None where it wants none. `needs`: what a record must
+    have to be usable, in words; empty for nothing."""
+
+    @property
+    def needs(self) -> str: ...
 
     @property
     def picture(self) -> int | None: ...
@@ -119,6 +123,8 @@ class View(Protocol):
 @dataclass(frozen=True)
 class Uniforms:
     """Uniform numbers for what a loss has to draw (hard negatives): labels[name], float64 [B, columns]."""
+
+    needs = ""
 
     name: str
     columns: int
@@ -139,6 +145,11 @@ class Task:
     views: tuple[View, ...]
     weight: float = 1.0
 
+    @property
+    def needs(self) -> str:
+        """What a record must have to be usable, in words."""
+        return ", ".join(dict.fromkeys(view.needs for view in self.views if view.needs))
+
 
 class TaskMaker:
     """Makes the batch of any step. Where a system has several tasks, each step is of one, drawn in proportion to their weights
@@ -149,8 +160,7 @@ class TaskMaker:
         self._positions = {task.name: usable(corpus, task) for task in tasks}
         for task in tasks:
             if not len(self._positions[task.name]):
-                needs = ", ".join(type(view).__name__ for view in task.views)
-                raise DataError(f"the table has no record that the task {task.name!r} can use; it needs {needs}")
+                raise DataError(f"no record of the table has what the task {task.name!r} needs: {task.needs}")
         self._samplers = {name: Sampler(np.ones(len(p)), seed) for name, p in self._positions.items()}
         weights = np.array([task.weight for task in tasks], np.float64)
         self._until = np.cumsum(weights / weights.sum())

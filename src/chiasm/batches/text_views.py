@@ -38,6 +38,8 @@ class Caption(TextView):
     kinds, language: of the texts (None: all) · generate: the value lacks its last token, the target is the next one
     """
 
+    needs = "a text"
+
     length: int
     role: str = "text"
     mask: Mask | None = None
@@ -100,6 +102,8 @@ class Asked(TextView):
     """A question about the record that has an answer in Facts.answers: items[role], and labels["answer"] int64 [B], the number of its best such
     answer. One of several is drawn, in evaluation too, so that every kind of question is measured."""
 
+    needs = "a question with an answer"
+
     length: int
     role: str = "text"
 
@@ -133,6 +137,8 @@ class Translation(TextView):
 
     source, target: languages; None: the first two of Facts.languages.
     """
+
+    needs = "a text in two languages"
 
     length: int
     source: str | None = None
@@ -174,6 +180,10 @@ class ParallelPair(TextView):
     length: int
     mask: Mask
     other: bool = True
+
+    @property
+    def needs(self) -> str:
+        return "a text in two languages" if self.other else "a text"
 
     def usable(self, corpus: Corpus, position: int) -> bool:
         return bool(self._groups(corpus, position))

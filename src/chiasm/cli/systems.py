@@ -178,7 +178,7 @@ def compare_systems(
     What an earlier comparison finished in DIR with the same settings is used again; one that was interrupted goes on.
     """
     from chiasm.cli.progress import Progress
-    from chiasm.errors import ConfigError
+    from chiasm.errors import ConfigError, DataError
     from chiasm.evaluate.compare import compare
 
     check_folder(out)
@@ -198,12 +198,14 @@ def compare_systems(
         ).to_json()
     if as_json:
         print_json(found)
-        return
-    show(compare_table(found["rows"]))
-    for row in found["rows"]:
-        if row["failed"]:
-            say(f"{row['name']}: {row['failed']}")
-    show(f"page:  {found['page']}", f"table: {found['table']}")
+    else:
+        show(compare_table(found["rows"]))
+        for row in found["rows"]:
+            if row["failed"]:
+                say(f"{row['name']}: {row['failed']}")
+        show(f"page:  {found['page']}", f"table: {found['table']}")
+    if all(row["failed"] for row in found["rows"]):
+        raise DataError("none of the systems could be trained and measured; the rows say why")
 
 
 def _entrants(

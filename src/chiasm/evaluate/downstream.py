@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from chiasm.batches.task import Corpus, Task, evaluation_batches
 from chiasm.errors import DataError
+from chiasm.modalities.text import MASK, SPECIAL
 from chiasm.objectives.detection import box_iou
 from chiasm.systems.system import Measure, System
 from chiasm.train.step import to_device
@@ -24,6 +26,8 @@ MOST = 1024
 PROBED = 3000
 """Training records that a probe is fitted on, at most."""
 NEIGHBOURS = 20
+BEGINNING = 3
+"""Tokens by which questions are alike: <bos> and two words."""
 BATCH = 64
 
 Floats = NDArray[np.float64]
@@ -72,7 +76,7 @@ def measure(subject: Subject, what: Measure[Any], size: Any, train: Corpus, held
     if what.kind == "retrieval":
         return _retrieval(subject, what.key, task, held_out)
     if what.kind == "words":
-        return _words(subject, what.key, task, held_out)
+        return _words(subject, what.key, task, train, held_out)
     if what.kind == "detection":
         return _detection(subject, task, held_out)
     return _generation(subject, task, held_out)
@@ -81,9 +85,8 @@ def measure(subject: Subject, what: Measure[Any], size: Any, train: Corpus, held
 def _batches(corpus: Corpus, task: Task, most: int) -> Sequence[Batch]:
     found = evaluation_batches(corpus, task, BATCH, most)
     if not found:
-        needs = ", ".join(type(view).__name__ for view in task.views)
         raise DataError(
-            f"no record to measure on: the measure needs {needs}, which none of {len(corpus):,} records has"
+            f"no record to measure on: the measure needs {task.needs}, which none of {len(corpus):,} records has"
         )
     return found
 
@@ -104,24 +107,80 @@ def _label(subject: Subject, key: str, task: Task, train: Corpus, held_out: Corp
         known = truth != IGNORE
         right.append((given[key].argmax(-1) == truth)[known].numpy())
         truths.append(truth[known].numpy())
-    learned = [b.labels[key].numpy() for b in _batches(train, task, MOST)]
-    truth, seen = np.concatenate(truths), np.concatenate(learned)
+    learned = _batches(train, task, MOST)
+    truth, seen = np.concatenate(truths), np.concatenate([b.labels[key].numpy() for b in learned])
     # Whoever knows nothing answers with what was most frequent in training.
-    usual = np.bincount(seen[seen != IGNORE]).argmax()
-    return binary(f"{_NAMES.get(key, key)} accuracy", np.concatenate(right), float((truth == usual).mean()))
+    usual = int(np.bincount(seen[seen != IGNORE]).argmax())
+    chance, beside = float((truth == usual).mean()), dict[str, float]()
+    if key == "answer" and "text" in learned[0].items:
+        # Who reads the question alone, and never looks, does better than that: it is the bar.
+        beside["most frequent answer"] = chance
+        guessed = _question_alone(learned, _batches(held_out, task, MOST), usual)
+        chance = max(chance, float((truth == guessed).mean()))
+    return binary(f"{_NAMES.get(key, key)} accuracy", np.concatenate(right), chance, beside)
 
 
-def _words(subject: Subject, key: str, task: Task, held_out: Corpus) -> Measured:
+def _question_alone(learned: Sequence[Batch], asked: Sequence[Batch], usual: int) -> NDArray[np.int64]:
+    """The most frequent training answer to the same question; else to one that begins with the same words; else of all."""
+    counts: dict[tuple[int, ...], Counter[int]] = {}
+    for batch in learned:
+        for question, answer in zip(_questions(batch), batch.labels["answer"].tolist(), strict=True):
+            for key in (question, question[:BEGINNING]):
+                counts.setdefault(key, Counter()).update([answer] if answer != IGNORE else [])
+    guesses: list[int] = []
+    for batch in asked:
+        for question, answer in zip(_questions(batch), batch.labels["answer"].tolist(), strict=True):
+            if answer != IGNORE:
+                found = counts.get(question) or counts.get(question[:BEGINNING])
+                guesses.append(found.most_common(1)[0][0] if found else usual)
+    return np.array(guesses, np.int64)
+
+
+def _questions(batch: Batch) -> list[tuple[int, ...]]:
+    text = batch.items["text"]
+    return [tuple(row[real].tolist()) for row, real in zip(text.value, text.valid, strict=True)]
+
+
+def _words(subject: Subject, key: str, task: Task, train: Corpus, held_out: Corpus) -> Measured:
     right: list[NDArray[np.bool_]] = []
     truths: list[NDArray[np.int64]] = []
+    seen: list[NDArray[np.int64]] = []
     for batch, given in _answers(subject, subject.system, task, held_out, MOST):
-        target = batch.items[key].target
-        assert target is not None
-        truth = target[target != IGNORE]
-        right.append((given["words"].argmax(-1) == truth).numpy())
-        truths.append(truth.numpy())
-    counts = np.bincount(np.concatenate(truths))
-    return binary("word accuracy", np.concatenate(right), float(counts.max() / counts.sum()))
+        shown, truth, counted = _asked_words(batch, key, held_out.tokenizer.size)
+        right.append((given["words"].argmax(-1) == truth)[counted].numpy())
+        truths.append(truth[counted].numpy())
+        seen.append(shown[counted].numpy())
+    if not any(map(len, truths)):
+        raise DataError("no word to measure on: the held-out texts are nothing but what frames them")
+    after: dict[int, Counter[int]] = {}
+    every: Counter[int] = Counter()
+    for batch in _batches(train, task, MOST):
+        shown, truth, counted = _asked_words(batch, key, train.tokenizer.size)
+        for one, two in zip(shown[counted].tolist(), truth[counted].tolist(), strict=True):
+            after.setdefault(one, Counter()).update([two])
+            every.update([two])
+    # The bar: a table of what goes with the one token that stands there (the word before, for those that write; the mask, for those that fill in).
+    usual = every.most_common(1)[0][0] if every else 0
+    table = {one: counts.most_common(1)[0][0] for one, counts in after.items()}
+    truth, shown = np.concatenate(truths), np.concatenate(seen)
+    guessed = np.array([table.get(one, usual) for one in shown.tolist()])
+    chance = float((guessed == truth).mean())
+    return binary(
+        "word accuracy", np.concatenate(right), chance, {"most frequent word": float((truth == usual).mean())}
+    )
+
+
+def _asked_words(batch: Batch, key: str, vocabulary: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The tokens that stand where a word is predicted, the words, and which of them count: int64, int64, bool [n]. What frames a text, marks
+    its gaps, or was left standing to be seen, is no word to be found."""
+    items = batch.items[key]
+    assert items.target is not None
+    chosen = items.target != IGNORE
+    shown, truth = items.value[chosen], items.target[chosen]
+    counted = (truth >= len(SPECIAL)) & (truth < vocabulary)
+    if bool((shown == MASK).any()):
+        counted &= shown == MASK
+    return shown, truth, counted
 
 
 def _probe(subject: Subject, key: str, task: Task, train: Corpus, held_out: Corpus) -> Measured:

@@ -203,6 +203,8 @@ class ImageEmbedder(nn.Module):
         norm: float | None = None,
     ) -> None:
         super().__init__()
+        if size % patch:
+            raise ValueError(f"a picture of {size} pixels does not divide into patches of {patch}")
         self.size, self.patch = size, patch
         self.embed = PatchEmbedder(
             "image", patch * patch * 3, (size // patch) ** 2, width, class_token=class_token, bias=bias, norm=norm

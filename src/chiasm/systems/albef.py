@@ -93,8 +93,10 @@ class Albef(System):
         self.alpha.fill_(self.size.distillation * min(1.0, progress / max(self.size.ramp, 1e-9)))
 
     def calibrate(self, batch: Batch) -> None:
-        for trunk in (self.trunk, self.teacher.module):
-            trunk.embed_image.calibrate(batch.items["image"])
+        self.trunk.embed_image.calibrate(batch.items["image"])
+
+    def begin(self) -> None:
+        self.teacher.follow(self.trunk, 0)
 
 
 def tasks(size: AlbefSize) -> tuple[Task, ...]:

@@ -61,7 +61,7 @@ class Detr(System):
         assert wanted.boxes is not None
         labels = wanted.value.masked_fill(~wanted.valid, IGNORE)
         found = [detection(*layer, labels, wanted.boxes) for layer in self._layers(batch, dtype)]
-        chance = detection_chance(labels, wanted.boxes, self.head_class.out_features - 1)
+        chance = detection_chance(labels, wanted.boxes, self.head_class.out_features - 1, len(self.embed_queries))
         losses, chances, weights = dict(found[-1]), dict(chance), dict(WEIGHTS)
         for name in WEIGHTS if len(found) > 1 else ():
             # The paper adds up the losses of all layers; those of the earlier ones are shown as their mean.

@@ -96,7 +96,10 @@ class MoCo(System):
     def calibrate(self, batch: Batch) -> None:
         front = self.trunk.embed if isinstance(self.trunk, ViTEncoder) else self.trunk
         front.calibrate(batch.items["image"])
+
+    def begin(self) -> None:
         self.teacher_trunk.follow(self.trunk, 0)
+        self.teacher_head.follow(self.head, 0)
 
 
 def tasks(size: MoCoSize) -> tuple[Task, ...]:

@@ -9,10 +9,11 @@ Differs      AdamW (Muon for the head's matrices) in place of LARS; hue turns in
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from chiasm.batches.image_views import ClassLabel, Picture, TwoPictures
@@ -27,7 +28,7 @@ from chiasm.types import Batch, Losses
 
 class SimCLRSize(ResNetSize):
     projection: Positive = 128
-    temperature: float = 0.5
+    temperature: Annotated[float, Field(gt=0)] = 0.5
     recipe: Literal["simclr", "cifar"] = "cifar"
 
 

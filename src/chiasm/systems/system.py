@@ -41,6 +41,9 @@ class System(nn.Module):
     def calibrate(self, batch: Batch) -> None:
         """Standardise inputs by these samples, once before the first step."""
 
+    def begin(self) -> None:
+        """Bring teachers to where their students are: once before the first step of a new run, when weights are given and inputs standardised."""
+
     def advance(self, made: Losses, progress: float) -> None:
         """Move the teacher and the queues after an update; only the training loop calls it. `progress`: 0 … 1 through the run."""
 
@@ -56,10 +59,12 @@ class System(nn.Module):
 class Measure(Generic[S]):
     """How a system is measured on records that it was not trained on (evaluate/downstream.py does it).
 
-    label       predict()[key] against batch.labels[key]: accuracy; chance = share of the most frequent class
+    label       predict()[key] against batch.labels[key]: accuracy; chance = share of the most frequent class, or, of answers, what the
+                question alone tells
     probe       logistic regression on frozen predict()["features"] for labels[key]; beside it the same system untrained
     retrieval   predict()[a] against predict()[b] where key = "a-b": R@1 both ways; chance = 1/n
-    words       predict()["words"] against the targets of items[key]: accuracy; chance = share of the most frequent token
+    words       predict()["words"] against the words of items[key] that it cannot see: accuracy; chance = a table of what goes with the
+                one token that stands there
     detection   share of the objects that are found (class and IoU ≥ 0.5); chance = with pictures shuffled
     generation  translate() against the target tokens: F1 of tokens; chance = with sources shuffled
     """

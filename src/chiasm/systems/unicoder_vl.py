@@ -3,8 +3,8 @@
 Takes in     text; regions of the picture with 5-d boxes
 Trunk        one stream: BERT over words and regions
 Objectives   masked words (15 %) + masked objects (15 %; the hard class of the region) + visual-linguistic matching, mismatched half of the time
-Differs      regions come from boxes or a grid, not from a Faster R-CNN; starts fresh unless a run is given to begin with (init), where the
-             paper begins with BERT; no dropout
+Differs      regions come from boxes or a grid, not from a Faster R-CNN; starts fresh where the paper begins with
+             BERT; no dropout
 """
 
 from __future__ import annotations

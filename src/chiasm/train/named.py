@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,11 @@ from torch import Tensor
 
 from chiasm.batches.task import TaskMaker, assemble_first, evaluation_batches
 from chiasm.config import Section, SystemRunConfig, dump_config, validate
-from chiasm.errors import ConfigError, NonFiniteError
+from chiasm.errors import ConfigError, ModelError, NonFiniteError
 from chiasm.modalities.text import Tokenizer
 from chiasm.nn.adapters import adapt
 from chiasm.objectives.balance import UncertaintyWeights
+from chiasm.state.teacher import Teacher
 from chiasm.systems.catalogue import find
 from chiasm.systems.system import Spec, System
 from chiasm.train.card import system_card
@@ -25,13 +27,19 @@ from chiasm.train.distributed import World
 from chiasm.train.media import Progress
 from chiasm.train.optimizer import Optimizer
 from chiasm.train.step import StepResult, names_of, to_device
-from chiasm.train.system_model import REGIONS, SYSTEM_FILE, describe, read_system
+from chiasm.train.system_model import REGIONS, SYSTEM_FILE, SystemCheckpoint, describe, read_system
 from chiasm.types import Batch, Losses
 
 VALIDATED = 512
 """Validation records that a learning curve is measured on, at most."""
+LEAST_GIVEN = 0.05
+"""The share of a model's numbers that `init` must bring: less is a mistake, and would train from nothing in silence."""
 CALIBRATED = 512
 """Records by which inputs are standardised."""
+
+
+STANDARDS = ("mean", "deviation", "running_mean")
+"""Last parts of the names of tensors that `calibrate` sets."""
 
 
 class SystemJob:
@@ -48,15 +56,23 @@ class SystemJob:
         progress: Progress | None,
     ) -> None:
         self.config, self.world, self.device, self.dtype = config, world, device, dtype
-        self.spec, self.size = resolve(config)
+        resumed = tokenizer is not None
+        started = None if config.init is None or resumed else _start(config.init)
+        self.spec, self.size = resolve(
+            config, read_system(out).size if resumed else started and started.of(config.system)
+        )
+        check(self.spec, self.size)
+        if self.spec.in_batch and config.train.batch < 2:
+            raise ConfigError(
+                f"{config.system} compares the records of a batch with each other: set train.batch to 2 or more"
+            )
         if self.spec.in_batch and config.train.accumulate * world.size > 1:
             raise ConfigError(
                 f"{config.system} compares the records of a batch with each other: a batch in chunks would be another loss; "
                 "set train.accumulate=1 and train.processes=1"
             )
         self.tasks = self.spec.tasks(self.size)
-        started = None if config.init is None else read_system(Path(config.init))
-        if started is not None and tokenizer is None:
+        if started is not None:
             tokenizer = started.tokenizer
         asked = (*self.tasks, self.spec.measure.task(self.size))
         self.corpora = prepare_corpora(config, asked, out, world, tokenizer, progress, self.spec.regions(self.size))
@@ -64,14 +80,22 @@ class SystemJob:
         self.maker = TaskMaker(self.corpora.train, self.tasks, config.train.batch, config.train.seed)
         torch.manual_seed(config.train.seed)
         self.model: System = self.spec.make(self.size, self.facts)
+        self._fresh = list(self.model.state_dict())
         if started is not None:
-            started.give(self.model)
+            self._fresh = started.give(self.model)
+            if world.leads:
+                _tell(started.path, self.model, self._fresh)
         self._adapters = None if config.adapters is None else (config.adapters.kind, config.adapters.size)
         if self._adapters is not None:
+            if config.init is None and world.leads:
+                _say("warning: adapters beside a frozen trunk that knows nothing yet; give it weights with init=RUN")
             try:
                 adapt(self.model, *self._adapters, self.spec.heads)
             except ValueError as error:  # a system without blocks, or with adapters of its own
                 raise ConfigError(f"adapters: {config.system}: {error}") from None
+            for module in self.model.modules():
+                if isinstance(module, Teacher):
+                    module.requires_grad_(False)
         if config.weights == "uncertainty":
             self.model.uncertainty = UncertaintyWeights(self._loss_names())
         self.model.to(device)
@@ -90,9 +114,11 @@ class SystemJob:
         return self.maker.make(step, part, parts)
 
     def calibrate(self, device: torch.device) -> None:
-        if self.config.init is None:
+        # What brings its own standards of the inputs keeps them.
+        if any(name.rpartition(".")[2] in STANDARDS for name in self._fresh):
             for task in self.tasks:
                 self.model.calibrate(to_device(assemble_first(self.corpora.train, task, CALIBRATED), device))
+        self.model.begin()
 
     def update(self, optimizer: Optimizer, chunks: Sequence[Batch], step: int, progress: float) -> StepResult:
         self.model.train()
@@ -164,14 +190,54 @@ class SystemJob:
 
 
 def weighted(made: Losses, model: System) -> Tensor:
-    """The sum that is differentiated: weighted as the system says, or as it learns to."""
-    if model.uncertainty is not None:
-        return model.uncertainty(made.losses)
-    return torch.stack([made.weights.get(name, 1.0) * loss for name, loss in made.losses.items()]).sum()
+    """The sum that is differentiated: weighted as the system says, or as it learns to. A loss with a published weight keeps it: it may be
+    signed, as UNITER's alignment is, and a weight learned for what goes below 0 has no bound."""
+    fixed = [made.weights.get(name, 1.0) * loss for name, loss in made.losses.items()]
+    if model.uncertainty is None:
+        return torch.stack(fixed).sum()
+    own = {name: loss for name, loss in made.losses.items() if name not in made.weights}
+    kept = [loss for name, loss in zip(made.losses, fixed, strict=True) if name in made.weights]
+    return torch.stack([*([model.uncertainty(own)] if own else []), *kept]).sum()
 
 
-def resolve(config: SystemRunConfig) -> tuple[Spec[Any], Section]:
-    """The spec and the size that a configuration asks for. Raises ConfigError for a change that the size does not know."""
+def resolve(config: SystemRunConfig, inherited: Section | None = None) -> tuple[Spec[Any], Section]:
+    """The spec and the size that a configuration asks for. inherited: a size to change instead of the spec's own, that of given weights.
+
+    Raises ConfigError for a change that the size does not know."""
     spec = find(config.system)
-    base: Section = spec.tiny if config.size == "tiny" else spec.published.size
+    base: Section = inherited or (spec.tiny if config.size == "tiny" else spec.published.size)
     return spec, validate(type(base), {**base.model_dump(), **config.change}, "change")
+
+
+def check(spec: Spec[Any], size: Section) -> None:
+    """Make the system without weights, before any data is read. Raises ConfigError where its dimensions do not fit each other."""
+    try:
+        with torch.device("meta"):
+            spec.make(size, spec.published.facts)
+    except (ValueError, RuntimeError, ZeroDivisionError) as error:
+        raise ConfigError(f"change: {spec.name} cannot be made: {error}") from None
+
+
+def _start(init: str) -> SystemCheckpoint:
+    try:
+        return read_system(Path(init))
+    except ModelError as error:
+        raise ModelError(f"init: {error}") from None
+
+
+def _tell(path: Path, model: System, fresh: Sequence[str]) -> None:
+    """How much of the model the given weights are. Raises ModelError where it is next to nothing."""
+    sizes = {name: tensor.numel() for name, tensor in model.state_dict().items()}
+    share = 1 - sum(sizes[name] for name in fresh) / sum(sizes.values())
+    if share < LEAST_GIVEN:
+        raise ModelError(
+            f"init: only {len(sizes) - len(fresh)} of {len(sizes)} tensors ({share:.0%} of the numbers) of {path} have the name and shape that "
+            "this system wants: it is of another system or size"
+        )
+    _say(
+        f"init: {len(sizes) - len(fresh)} of {len(sizes)} tensors come from {path} ({share:.0%} of the numbers); the rest begins fresh"
+    )
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201

@@ -58,6 +58,10 @@ class SystemCheckpoint:
         arrays = {n.removeprefix(REGIONS): t.numpy() for n, t in self.tensors.items() if n.startswith(REGIONS)}
         return RegionProvider.from_arrays(arrays) if arrays else None
 
+    def of(self, system: str) -> Section | None:
+        """Its size, for a run of the same system to begin with; None for one of another."""
+        return self.size if self.spec.name == system else None
+
     def give(self, model: System) -> list[str]:
         """Copy into `model` every tensor of the same name and shape; the names of its parameters that found none.
 
