@@ -14,10 +14,11 @@ from chiasm.config import SystemRunConfig, load_config
 from chiasm.errors import ConfigError, ModelError
 from chiasm.train.distributed import World
 from chiasm.train.log import ChanceWarning
-from chiasm.train.named import SystemJob
+from chiasm.train.named import SystemJob, weighted
 from chiasm.train.run import train
 from chiasm.train.step import StepResult
 from chiasm.train.system_model import read_system
+from chiasm.types import Losses
 
 
 def system_config(table: Path, system: str, *overrides: str) -> SystemRunConfig:
@@ -116,3 +117,44 @@ def test_a_loss_stuck_at_chance_is_told_at_a_step_of_another_task() -> None:
     said = warning.check(0.3, other)
     assert said is not None and "matched" in said and "0.69" in said
     assert warning.check(0.4, other) is None
+
+
+@pytest.mark.parametrize(
+    ("system", "change", "says"),
+    [
+        ("bert", "heads=3", "multiple of heads"),
+        ("vit", "patch=7", "patches of 7"),
+        ("simclr", "temperature=0", "greater than 0"),
+    ],
+)
+def test_dimensions_that_do_not_fit_are_refused_before_any_data_is_read(
+    system: str, change: str, says: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        job(system_config(tmp_path / "no.lance", system, f"change.{change}"), tmp_path / "run")
+
+
+def test_a_run_of_the_same_system_takes_over_the_size_and_of_another_what_fits(
+    things: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(system_config(things, "roberta", *small()), tmp_path / "first")
+    again = job(system_config(things, "roberta", f"init={tmp_path / 'first'}"), tmp_path / "second")
+    assert again.size.model_dump()["width"] == 16
+    assert "init:" in capsys.readouterr().err
+    with pytest.raises(ModelError, match="of another system or size"):
+        job(system_config(things, "roberta", "change.width=32", f"init={tmp_path / 'first'}"), tmp_path / "third")
+
+
+def test_signed_losses_keep_their_weight_where_weights_are_learned(things: Path, tmp_path: Path) -> None:
+    model = job(system_config(things, "roberta", *small("weights=uncertainty")), tmp_path / "run").model
+    made = Losses({"masked_words": torch.tensor(2.0), "signed": torch.tensor(-3.0)}, weights={"signed": 0.1})
+    assert weighted(made, model).item() == pytest.approx(2.0 - 0.3)
+
+
+def test_a_teacher_begins_where_its_student_is_and_is_never_trained(things: Path, tmp_path: Path) -> None:
+    one = job(system_config(things, "albef", "adapters={kind: lora, size: 2}"), tmp_path / "run")
+    one.calibrate(torch.device("cpu"))
+    teacher = dict(one.model.named_parameters())
+    mine = {name: p for name, p in teacher.items() if name.startswith("teacher.module.")}
+    assert mine and not any(p.requires_grad for p in mine.values())
+    assert all(torch.equal(p, teacher["trunk." + name.removeprefix("teacher.module.")]) for name, p in mine.items())
