@@ -78,9 +78,8 @@ class Albef(System):
         return Losses(losses, chance, keys={"image": key_a, "text": key_b})
 
     def predict(self, batch: Batch, dtype: torch.dtype) -> Mapping[str, Tensor]:
-        (image, a), (text, b) = (
-            self.trunk.see(batch.items["image"], dtype), self.trunk.read(batch.items["text"], dtype),
-        )  # fmt: skip
+        image, a = self.trunk.see(batch.items["image"], dtype)
+        text, b = self.trunk.read(batch.items["text"], dtype)
         return {"matched": self._judge(image, text), "image": a, "text": b}
 
     def _judge(self, image: Features, text: Features) -> Tensor:
