@@ -70,7 +70,7 @@ def test_compare(made: Made, tmp_path: Path) -> None:
     assert 0 < gpt["losses"]["next_word"]["last"] < gpt["losses"]["next_word"]["chance"] + 1
     assert gpt["measure"]["low"] <= gpt["measure"]["value"] <= gpt["measure"]["high"]
     assert clip["losses"]["text_image"]["information"]["ceiling"] > 0
-    assert "Objects" in detr["failed"], "a table without boxes is a row with the reason"
+    assert "boxes" in detr["failed"], "a table without boxes is a row with the reason"
     page = (out / "compare.html").read_text(encoding="utf8")
     assert "CLIP" in page
     assert detr["failed"].replace("'", "&#39;") in page
