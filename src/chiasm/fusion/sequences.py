@@ -31,6 +31,8 @@ def parted(features: Features) -> dict[str, Features]:
 
 def mean(features: Features) -> Tensor:
     """[B, N, D] → [B, D], the mean of the valid tokens; 0 where there is none."""
+    if bool(features.valid.all()):
+        return features.x.mean(1)
     weight = features.valid.to(features.x.dtype)
     weight = weight / weight.sum(1, keepdim=True).clamp(min=1)
     return (features.x * weight[..., None]).sum(1)

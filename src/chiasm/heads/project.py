@@ -5,17 +5,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from chiasm.fusion.sequences import mean
 from chiasm.nn.linear import Linear
 from chiasm.types import Features
-
-
-def pool(features: Features) -> Tensor:
-    """Features [I, N, D] → [I, D]: the mean of the valid tokens."""
-    if bool(features.valid.all()):
-        return features.x.mean(1)
-    weight = features.valid.to(features.x.dtype)
-    weight = weight / weight.sum(1, keepdim=True).clamp(min=1)
-    return (features.x * weight[..., None]).sum(1)
 
 
 class Projection(nn.Module):
@@ -27,4 +19,4 @@ class Projection(nn.Module):
 
     def forward(self, features: Features) -> Tensor:
         # Similarities differ in their third digit near a perfect match: the last step is float32 whatever came before.
-        return F.normalize(self.linear(pool(features)).float(), dim=-1)
+        return F.normalize(self.linear(mean(features)).float(), dim=-1)

@@ -27,8 +27,8 @@ from chiasm.fusion.fusion import Fused
 from chiasm.fusion.late import Late
 from chiasm.fusion.make import FusionKind, joint_width, make_fusion
 from chiasm.fusion.progressive import Progressive
+from chiasm.fusion.sequences import mean
 from chiasm.heads.mlp import MLP
-from chiasm.heads.project import pool
 from chiasm.modalities.embed import ImageEmbedder, TextEmbedder
 from chiasm.nn.transformer import make_transformer
 from chiasm.objectives.adversarial import Discriminator, modality_adversarial, reversal_strength
@@ -95,7 +95,7 @@ class FusionClassifier(System):
         losses = {"answer": masked_tokens(logits, target)}
         chance, keys = {"answer": math.log(logits.shape[-1])}, dict[str, Tensor]()
         if self.head_modality is not None:
-            x = torch.cat([pool(part) for part in parts.values()])
+            x = torch.cat([mean(part) for part in parts.values()])
             which = torch.arange(len(parts), device=x.device).repeat_interleave(len(target))
             losses["modality"] = modality_adversarial(self.head_modality(x, float(self.strength)), which)
             chance["modality"] = math.log(len(parts))
