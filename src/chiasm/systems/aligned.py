@@ -100,4 +100,5 @@ def with_mismatches(
 
 
 def _rows(features: Features, index: Tensor) -> Features:
-    return Features(features.x[index], features.valid[index], features.segments)
+    # index_select and not x[index]: with several threads the latter's gradient adds up equal rows in any order.
+    return Features(features.x.index_select(0, index), features.valid[index], features.segments)

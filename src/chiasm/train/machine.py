@@ -65,6 +65,13 @@ def set_threads(wanted: int | None, processes: int) -> None:
     torch.set_num_threads(wanted or max(cores() // processes, 1))
 
 
+def make_repeatable(device: torch.device) -> None:
+    """On a CPU, add up gradients in one order whatever the threads, so that a resumed run repeats bit for bit."""
+    if device.type == "cpu":
+        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.use_deterministic_algorithms(True)
+
+
 def quiet_allocator() -> None:
     """Tell glibc to keep freed memory: a training step frees and asks again for the same large blocks, and handing them back to the
     kernel each time costs a third of a small float32 step in page faults. Other C libraries are left alone."""

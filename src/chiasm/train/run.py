@@ -25,7 +25,14 @@ from chiasm.train.folder import open_run
 from chiasm.train.job import Job
 from chiasm.train.launch import under_torchrun, workers
 from chiasm.train.log import ChanceWarning, Log
-from chiasm.train.machine import choose_device, choose_dtype, choose_processes, quiet_allocator, set_threads
+from chiasm.train.machine import (
+    choose_device,
+    choose_dtype,
+    choose_processes,
+    make_repeatable,
+    quiet_allocator,
+    set_threads,
+)
 from chiasm.train.media import Progress, clear_cache
 from chiasm.train.named import SystemJob
 from chiasm.train.optimizer import Optimizer
@@ -84,6 +91,7 @@ def train_as(world: World, config: AnyRunConfig, out: Path, progress: Progress |
     # Set up: machine, data, model, and whatever a checkpoint brings.
     set_threads(config.train.threads, world.size)
     device = choose_device(config.train.device, world.rank)
+    make_repeatable(device)
     dtype = choose_dtype(config.train.precision, device)
     found, problems = checkpoint.load_newest(out / "checkpoints")
     for line in problems if world.leads else []:
