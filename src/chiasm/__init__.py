@@ -8,6 +8,7 @@
     data.evaluate(model)                                  # retrieval in every direction, beside a baseline
     data.index(model)
     data.search("red apple")                              # or image="cat.png", audio="word.wav"
+    chiasm.load("starter").convert(image="cat.png")       # a run with tasks converts: docs/converting.md
 
 Importing chiasm is cheap: each name below is loaded when it is first used.
 (`chiasm.train` and `chiasm.evaluate` are the rooms of that name, so the verbs are methods of Dataset.)
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
     from chiasm.api import Dataset as Dataset
     from chiasm.api import build as build
     from chiasm.api import load as load
+    from chiasm.config import DecodingConfig as DecodingConfig
     from chiasm.types import Label as Label
     from chiasm.types import Media as Media
+    from chiasm.types import Question as Question
     from chiasm.types import Record as Record
     from chiasm.types import Text as Text
 
@@ -34,13 +37,27 @@ _HOME = {
     "Dataset": "chiasm.api",
     "build": "chiasm.api",
     "load": "chiasm.api",
+    "DecodingConfig": "chiasm.config",
     "Label": "chiasm.types",
     "Media": "chiasm.types",
+    "Question": "chiasm.types",
     "Record": "chiasm.types",
     "Text": "chiasm.types",
 }
 
-__all__ = ["Dataset", "Label", "Media", "Record", "Text", "__version__", "build", "errors", "load"]
+__all__ = [
+    "Dataset",
+    "DecodingConfig",
+    "Label",
+    "Media",
+    "Question",
+    "Record",
+    "Text",
+    "__version__",
+    "build",
+    "errors",
+    "load",
+]
 
 
 def __getattr__(name: str) -> Any:

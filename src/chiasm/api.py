@@ -19,15 +19,30 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, "int | None"], None]
 
+STARTER = "starter"
+"""In place of a run's folder: the checkpoint that is shipped. A folder of that name is `./starter`."""
+
 DEFAULT_MINUTES = 10.0
 """How long a run trains that says neither steps nor minutes."""
 
 
 def load(run: str | Path, device: str = "auto") -> LoadedModel:
-    """The trained model of a run folder. Raises ModelError or CheckpointError where it cannot be used."""
+    """The trained model of a run folder, or ``"starter"``: the one that is shipped. Raises ModelError or CheckpointError where it cannot be used."""
     from chiasm.train.model import load as load_model
 
-    return load_model(Path(run), device=device)
+    return load_model(starter() if run == STARTER else Path(run), device=device)
+
+
+def starter() -> Path:
+    """The folder of the checkpoint that is shipped with chiasm. Raises ModelError where this installation has none."""
+    from importlib.resources import files
+
+    from chiasm.errors import ModelError
+
+    path = Path(str(files("chiasm") / STARTER))
+    if not (path / "state.json").is_file() and not (path / "checkpoints").is_dir():
+        raise ModelError("this installation of chiasm has no starter checkpoint: name the folder of a run of your own")
+    return path
 
 
 def build(
@@ -114,13 +129,14 @@ class Dataset(Table):
         *,
         image: str | Path | bytes | Media | None = None,
         audio: str | Path | bytes | Media | None = None,
-        to: Literal["text", "image", "audio", "any"] | None = None,
+        video: str | Path | bytes | Media | None = None,
+        to: Literal["text", "image", "audio", "video", "any"] | None = None,
         k: int = 10,
         where: str | None = None,
         hybrid: float = 0.0,
         model: Embedder | None = None,
     ) -> list[Hit]:
-        """The records nearest to words, a picture, a sound, or several of them: chiasm.search.query.Query.
+        """The records nearest to words, a picture, a sound, a clip, or several of them: chiasm.search.query.Query.
 
         model: None = the one that indexed the table, loaded from its run at the first search.
         """
@@ -129,7 +145,7 @@ class Dataset(Table):
 
         if model is None:
             model = self._model = self._model or load(indexed_run(self))
-        query = Query(text, image, audio, to=to, k=k, where=where, hybrid=hybrid)
+        query = Query(text, image, audio, video, to=to, k=k, where=where, hybrid=hybrid)
         return search_table(self, query, model)
 
 
@@ -180,7 +196,7 @@ def run_config(
     data: dict[str, Any] = {"table": str(path)}
     base["data"] = data
     if tree.get("system", "chiasm") == "chiasm":
-        data["modalities"] = [name for name in Dataset(path).modalities if name != "video"]
+        data["modalities"] = list(Dataset(path).modalities)
     if not {"steps", "minutes"} & tree.get("train", {}).keys():
         base["train"]["minutes"] = DEFAULT_MINUTES
     return load_run(None, settings, base)

@@ -12,20 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from chiasm.declare import ConversionConfig, TaskConfig
 from chiasm.errors import ConfigError
+from chiasm.sections import Fraction, Positive, Section, Seed
 from chiasm.types import MODALITIES
-
-Positive = Annotated[int, Field(gt=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
-
-
-class Section(BaseModel):
-    """A part of a configuration: unknown keys are errors, values are frozen once read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class BuildConfig(Section):
@@ -40,15 +32,22 @@ class BuildConfig(Section):
     text_column: str | None = None
     image_column: str | None = None
     audio_column: str | None = None
+    transcript_column: str | None = Field(
+        default=None,
+        description="manifest: the column that holds what is said in the row's sounds; None: `transcript`, or `text` beside a `speaker`",
+    )
     voices: tuple[str, ...] | None = Field(
-        default=None, description="emoji: the voices that speak the names; None: the default set"
+        default=None, description="emoji, spoken-commands: the voices that speak; None: the default set"
     )
     artists: tuple[Literal["twemoji", "openmoji"], ...] = Field(
         default=("twemoji",), description="emoji: whose pictures; the first is the seen artist"
     )
     scenes: Positive = Field(default=4000, description="emoji-scenes: how many scenes")
+    clips: Positive = Field(default=3000, description="emoji-motion: how many clips")
+    dialogues: Positive = Field(default=3000, description="emoji-dialogue: how many dialogues")
+    sessions: Positive = Field(default=4000, description="emoji-sessions: how many sessions")
     objects: Annotated[int, Field(ge=16, le=64)] = Field(
-        default=48, description="emoji-scenes: how many kinds of objects occur in them"
+        default=48, description="emoji-scenes, -motion and -dialogue: how many kinds of objects occur in them"
     )
 
     @model_validator(mode="after")
@@ -64,7 +63,9 @@ class DataConfig(Section):
     """What a run trains on."""
 
     table: str = Field(description="path of a Lance table made by `chiasm build`")
-    modalities: tuple[Literal["text", "image", "audio"], ...] = ("text", "image", "audio")
+    modalities: tuple[Literal["text", "image", "audio", "video"], ...] = Field(
+        default=MODALITIES, description="what to learn from, where the table has it"
+    )
     train_split: str = "train"
     validation_split: str = "validation"
     texts_per_record: Positive = Field(default=1, description="texts drawn per record and step (languages, kinds)")
@@ -141,6 +142,28 @@ class AudioConfig(Section):
         return self
 
 
+class VideoConfig(Section):
+    """Clips as `frames` pictures at even distances, cut into tubelets of `tubelet` pictures of `patch` × `patch` pixels."""
+
+    seconds: Annotated[float, Field(gt=0, le=600)] = Field(default=10.0, description="longer clips are cut")
+    frames: Positive = Field(default=8, description="pictures that are taken from a clip")
+    size: Positive = 64
+    patch: Positive = 16
+    tubelet: Positive = Field(default=2, description="pictures a token (ViViT, arXiv 2103.15691, 3.2)")
+    layers: Positive | None = Field(
+        default=None, description="blocks this modality passes (the last ones of a shared trunk); None: all"
+    )
+    drop: Fraction = Field(default=0.5, description="share of tubelets left out in training (FLIP, arXiv 2212.00794)")
+
+    @model_validator(mode="after")
+    def _divides(self) -> VideoConfig:
+        if self.size % self.patch:
+            raise ValueError(f"size {self.size} is not a multiple of patch {self.patch}")
+        if self.frames % self.tubelet:
+            raise ValueError(f"frames {self.frames} is not a multiple of tubelet {self.tubelet}")
+        return self
+
+
 class ModelConfig(Section):
     """The chiasm model. `trunk`: multiway = shared attention with an expert a modality; separate = a trunk a modality."""
 
@@ -155,12 +178,13 @@ class ModelConfig(Section):
     text: TextConfig = TextConfig()
     image: ImageConfig = ImageConfig()
     audio: AudioConfig = AudioConfig()
+    video: VideoConfig = VideoConfig()
 
     @model_validator(mode="after")
     def _divides(self) -> ModelConfig:
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
-        for name, part in (("text", self.text), ("image", self.image), ("audio", self.audio)):
+        for name, part in (("text", self.text), ("image", self.image), ("audio", self.audio), ("video", self.video)):
             if part.layers is not None and part.layers > self.layers:
                 raise ValueError(f"{name}.layers {part.layers} is more than the model's layers {self.layers}")
         return self
@@ -177,7 +201,7 @@ class ObjectiveConfig(Section):
 
     @model_validator(mode="after")
     def _pairs(self) -> ObjectiveConfig:
-        pairs = ["-".join(pair) for pair in permutations(MODALITIES[:3], 2)]
+        pairs = ["-".join(pair) for pair in permutations(MODALITIES, 2)]
         for name in self.weights:
             if name not in pairs:
                 near = difflib.get_close_matches(name, pairs, n=1)
@@ -248,6 +272,38 @@ class TrainConfig(Section):
         return self
 
 
+class DecodingConfig(Section):
+    """How codes are chosen one after the other (nn/generate.py).
+
+    greedy: the likeliest · sample: drawn at `temperature` from the `top_k` likeliest, then from the fewest that have the probability
+    `top_p` together · beam: the best of `beams` continuations.
+    """
+
+    kind: Literal["greedy", "sample", "beam"] = "greedy"
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    top_k: Positive | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    beams: Positive = 4
+    length_penalty: Annotated[float, Field(ge=0)] = Field(
+        default=0.6, description="beam: α of arXiv 1609.08144, Eq. 14; 0: sums of log-probabilities"
+    )
+    guidance: Annotated[float, Field(ge=0)] = Field(
+        default=1.0, description="classifier-free guidance u + s(c − u), arXiv 2207.12598; 1: none"
+    )
+    seed: Seed = 0
+    candidates: Positive = Field(default=1, description="results a row, for reranking: samples, or the best of the beams")
+
+    @model_validator(mode="after")
+    def _fits(self) -> DecodingConfig:
+        if self.kind == "greedy" and self.candidates > 1:
+            raise ValueError("candidates of greedy decoding are all the same: take kind sample or beam")
+        if self.kind == "beam" and self.candidates > self.beams:
+            raise ValueError(f"candidates {self.candidates} are more than the beams {self.beams}")
+        if self.kind == "beam" and self.guidance != 1:
+            raise ValueError("guidance goes with greedy and sample, not with beam")
+        return self
+
+
 class RunConfig(Section):
     """Everything a run needs; `config.yaml` of a run folder is exactly this."""
 
@@ -255,13 +311,17 @@ class RunConfig(Section):
     data: DataConfig
     model: ModelConfig = ModelConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
+    tasks: Mapping[str, TaskConfig] = Field(
+        default_factory=dict, description="conversions to learn together; none: one space by contrast alone"
+    )
+    conversion: ConversionConfig = ConversionConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     train: TrainConfig
 
 
 SYSTEMS = (
     "transformer", "bert", "roberta", "gpt", "t5", "resnet", "vit", "detr", "simclr", "moco", "clip", "siglip", "vilbert", "uniter",
-    "vl_bert", "unicoder_vl", "oscar", "albef", "ernie_vil", "ernie_m", "adapter_xl", "early_fusion", "late_fusion",
+    "vl_bert", "unicoder_vl", "oscar", "albef", "ernie_vil", "ernie_m", "adapter_xl", "early_fusion", "late_fusion", "image_quantizer", "audio_quantizer",
 )  # fmt: skip
 """The named systems; `chiasm systems` says what each is, and systems/catalogue.py where."""
 

@@ -94,6 +94,8 @@ class Relation:
 class Record:
     """One thing seen through several senses. A modality that is absent is an empty tuple, and normal.
 
+    `mask` is a picture (PNG, 8-bit grey or palette) of the first picture's size whose value is 0 for background and k for the k-th box.
+    `questions` in order are the turns of a dialogue where a medium's kind is "turn:k": it belongs to the k-th of them, from 0.
     `group` ties together records that must never straddle a split (forms of one concept, copies of one file).
     `split` is what the source itself prescribes, or None to let the build decide.
     """
@@ -105,6 +107,7 @@ class Record:
     video: tuple[Media, ...] = ()
     labels: tuple[Label, ...] = ()
     boxes: tuple[Box, ...] = ()
+    mask: Media | None = None
     questions: tuple[Question, ...] = ()
     relations: tuple[Relation, ...] = ()
     group: str | None = None
@@ -130,8 +133,9 @@ class Rejected:
 class Items:
     """One modality's part of a batch.
 
-    value: text int64 [I, N] · image uint8 [I, H, W, 3] · audio uint8 [I, T, M] (quantised log-mel)
-    valid: bool [I, N | 1 | T], True where the value is real and not padding
+    value: text int64 [I, N] · image uint8 [I, H, W, 3] · audio uint8 [I, T, M] (quantised log-mel) ·
+        video uint8 [I, F, S, S, 3], F frames of a clip
+    valid: bool [I, N | 1 | T | F], True where the value is real and not padding
     owner: int64 [I], the record of the batch (0 … B−1) that each item belongs to
     language: int64 [I] or None, a number for each language, −1 where it is unknown (pictures have none)
     keep: int64 [I, K] or None, the tokens that a training step looks at (FLIP, arXiv 2212.00794). It is drawn with the batch, so
@@ -215,6 +219,38 @@ class Losses:
     chance: Mapping[str, float] = field(default_factory=dict[str, float])
     keys: Mapping[str, Tensor] = field(default_factory=dict[str, "Tensor"])
     weights: Mapping[str, float] = field(default_factory=dict[str, float])
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredBox:
+    """A box that a model found: its corners as in Box, and how sure it is, 0 … 1."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What a conversion gives: the one field that was asked for is there, the others are None.
+
+    text: words, an answer, a label · image: uint8 [S, S, 3] · audio: float32 [n] at 16 kHz · boxes: surest first · mask: int64 [h, w],
+    indices into `names` · items: ids of the next items, likeliest first
+    score: the log-probability of what was decoded, in nats, where it was decoded · scores: the share of each choice, where there were choices
+    """
+
+    text: str | None = None
+    image: NDArray[np.uint8] | None = None
+    audio: NDArray[np.float32] | None = None
+    boxes: tuple[ScoredBox, ...] | None = None
+    mask: NDArray[np.int64] | None = None
+    names: tuple[str, ...] = ()
+    items: tuple[str, ...] | None = None
+    score: float | None = None
+    scores: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 class Embedder(Protocol):

@@ -62,7 +62,7 @@ def test_everything_given_is_accepted_or_explained(tmp_path: Path) -> None:
         ("r0", "record", "duplicate_id"),
         ("cut", "record", "empty"),
         ("file:7", "record", "malformed"),
-        ("text only", "video", "unsupported"),
+        ("text only", "video", "format"),
         ("bad\ud800id", "record", "encoding"),
     }
     assert result.reasons["missing"] == 1

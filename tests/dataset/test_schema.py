@@ -17,6 +17,7 @@ FULL = Record(
     video=(Media(path="v.mp4"),),
     labels=(Label("colour", "red"), Label("shape", "round")),
     boxes=(Box(0.0, 0.25, 0.5, 1.0, "cat"),),
+    mask=Media(data=b"m", kind="silhouettes"),
     questions=(Question("what?", ("cat", "a cat"), "en"), Question("where?", ())),
     relations=(Relation("cat", "on", "mat"),),
     group="g",
@@ -40,6 +41,11 @@ def test_round_trip() -> None:
 def test_columns_left_out_come_back_empty() -> None:
     batch = to_arrow([FULL]).select(["id", "labels"])
     assert from_arrow(batch) == [Record(id="full", labels=FULL.labels)]
+
+
+def test_a_table_without_masks_has_none() -> None:
+    older = to_arrow([FULL, EMPTY]).drop_columns(["mask"])
+    assert from_arrow(older) == [replace(FULL, mask=None), EMPTY]
 
 
 def test_null_lists_are_empty() -> None:

@@ -8,7 +8,7 @@ import pytest
 from chiasm.evaluate import baseline
 from chiasm.evaluate.baseline import correlate, fit_baseline
 from chiasm.evaluate.metrics import retrieval
-from chiasm.evaluate.raw import FRAMES, _grid
+from chiasm.evaluate.raw import FRAMES, coarse_mel
 from chiasm.evaluate.relevance import SharedKey
 
 
@@ -89,7 +89,7 @@ def test_texts_without_a_letter_in_common_do_not_stop_it() -> None:
 @pytest.mark.parametrize("frames", [1, 5, 24, 25, 301])
 def test_sounds_of_any_length_fill_the_grid(frames: int) -> None:
     mel = np.random.default_rng(frames).integers(0, 256, size=(frames, 80), dtype=np.uint8)
-    grid = _grid(mel)
+    grid = coarse_mel(mel)
     assert grid.shape == (FRAMES, 80)
     if frames == 24:
         assert np.array_equal(grid, mel.astype(np.float16))

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chiasm.modalities.embed import ImageEmbedder, RegionEmbedder, TextEmbedder, sinusoidal
+from chiasm.modalities.embed import ImageEmbedder, RegionEmbedder, TextEmbedder, VideoEmbedder, sinusoidal
 from chiasm.types import Items
 
 
@@ -117,3 +117,39 @@ def test_regions_need_boxes() -> None:
         RegionEmbedder(3, 8)(items(torch.randn(1, 2, 3)), torch.float32)
     with pytest.raises(ValueError, match="4, 5 or 7"):
         RegionEmbedder(3, 8, 6)
+
+
+def test_a_clip_is_cut_into_tubelets_time_by_time() -> None:
+    torch.manual_seed(0)
+    embedder = VideoEmbedder(4, 2, 8, 4, 6)
+    clips = torch.randint(256, (3, 4, 8, 8, 3), dtype=torch.uint8)
+    valid = torch.ones(3, 4, dtype=torch.bool)
+    valid[1, 3] = valid[2, 2:] = False  # half of a tubelet, and a whole one
+    made = embedder(Items(clips, valid, torch.arange(3)), torch.float32)
+    assert made.segments == (("video", 0, 8),)
+    assert made.valid.tolist() == [[True] * 8, [True] * 8, [True] * 4 + [False] * 4]
+    front = embedder.embed
+    moments = front.get_parameter("moments")
+    for t in range(2):
+        for y in range(2):
+            for x in range(2):
+                cut = clips[:, 2 * t : 2 * t + 2, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4].reshape(3, -1)
+                plain = (
+                    F.linear(cut / 127.5 - 1, front.projection, front.bias) + front.positions[2 * y + x] + moments[t]
+                )
+                torch.testing.assert_close(made.x[:, 4 * t + 2 * y + x], plain)
+    keep = torch.tensor([[0, 5], [2, 7], [1, 4]])
+    some = embedder(Items(clips, valid, torch.arange(3), keep), torch.float32)
+    torch.testing.assert_close(some.x, made.x.gather(1, keep[..., None].expand(-1, -1, 6)))
+    assert some.valid.tolist() == [[True, True], [True, True], [True, False]]
+
+
+def test_a_clip_is_standardised_by_its_valid_frames() -> None:
+    embedder = VideoEmbedder(2, 1, 4, 4, 6)
+    clips = torch.randint(100, 256, (50, 2, 4, 4, 3), dtype=torch.uint8)
+    valid = torch.ones(50, 2, dtype=torch.bool)
+    clips[:, 1], valid[:, 1] = 0, False
+    embedder.calibrate(Items(clips, valid, torch.arange(50)))
+    torch.testing.assert_close(embedder.embed.mean, clips[:, 0].flatten(1).float().mean(0))
+    with pytest.raises(ValueError, match="do not divide"):
+        VideoEmbedder(3, 2, 8, 4, 6)

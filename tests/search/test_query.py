@@ -14,7 +14,7 @@ from chiasm.dataset.table import Table
 from chiasm.errors import ChiasmError, ConfigError, DataError, MediaError, ModelError
 from chiasm.search.index import index
 from chiasm.search.query import Query, search
-from chiasm.types import Record, Text
+from chiasm.types import Media, Record, Text
 
 
 @pytest.fixture
@@ -67,6 +67,20 @@ def test_without_pictures_texts_are(tmp_path: Path) -> None:
     )
     index(Words(), table)
     assert ids(table, text="bee", k=1) == ["b"]
+
+
+def test_without_pictures_clips_are(tmp_path: Path) -> None:
+    records = [
+        Record(id=name, texts=(Text(f"the {name}"),), video=(Media(data=name.encode()),)) for name in ("ant", "bee")
+    ]
+    table = write_table(tmp_path / "t.lance", records)
+    words = Words(modalities=("text", "image", "audio", "video"))
+    index(words, table)
+    hit = search(table, Query("bee", k=1), words)[0]
+    assert (hit.id, hit.has, hit.score) == ("bee", ("text", "video"), pytest.approx(1))
+    assert search(table, Query(video=b"ant", to="text", k=1), words)[0].id == "ant"
+    both = search(table, Query("bee", video=b"bee ant", to="any", k=2), words)
+    assert [found.id for found in both] == ["bee", "ant"]
 
 
 def test_any_takes_each_records_best_once(indexed: Table) -> None:

@@ -111,3 +111,15 @@ def test_a_picture_of_the_whole_name_is_no_language(tmp_path: Path) -> None:
     assert list(records) == ["my.cat", "my.dog"]
     assert records["my.dog"].texts[0].language is None
     assert records["my.cat"].texts[0].language == "de"
+
+
+def test_clips_are_kept_with_what_belongs_to_them(tmp_path: Path) -> None:
+    write(tmp_path, {"run.mp4": b"m", "run.txt": "a run", "my.dog.mkv": b"m", "my.dog.txt": "my dog", "hop.MOV": b"m"})
+    records, rejected = read(tmp_path)
+    assert rejected == []
+    assert {name: [clip.path for clip in record.video] for name, record in records.items()} == {
+        "hop": ["hop.MOV"],
+        "my.dog": ["my.dog.mkv"],
+        "run": ["run.mp4"],
+    }
+    assert records["my.dog"].texts[0].language is None

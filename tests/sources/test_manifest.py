@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from chiasm.config import BuildConfig
 from chiasm.errors import ConfigError, DataError
 from chiasm.sources import open_source
 from chiasm.sources import rows as rows_module
-from chiasm.types import Label, Record, Rejected, Text
+from chiasm.types import Box, Label, Question, Record, Rejected, Text
 
 
 def jsonl(path: Path, *rows: Any) -> Path:
@@ -190,6 +192,13 @@ def test_any_row_gives_a_record_or_a_rejection(tmp_path: Path) -> None:
         "labels",
         "split",
         "group",
+        "question",
+        "questions",
+        "answers",
+        "boxes",
+        "mask",
+        "transcript",
+        "speaker",
     ]
     rows = [{name: value} for name in names for value in odd]
     items = read(jsonl(tmp_path / "m.jsonl", *rows, '{"label": NaN, "text": "x"}'))
@@ -201,3 +210,144 @@ def test_any_row_gives_a_record_or_a_rejection(tmp_path: Path) -> None:
             assert item.id
             assert all(isinstance(text.text, str) for text in item.texts)
             assert all(isinstance(media.path, str) for media in (*item.image, *item.audio))
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (
+            {"questions": ["how many?", "what?"], "answers": [2, ["a cat", "cat"]], "lang": "en"},
+            (Question("how many?", ("2",), "en"), Question("what?", ("a cat", "cat"), "en")),
+        ),
+        ({"question": "is it?", "answer": True}, (Question("is it?", ("yes",)),)),
+        ({"question": "is it?", "answers": ["no", "nope"]}, (Question("is it?", ("no", "nope")),)),
+        ({"question": "what is not known?"}, (Question("what is not known?", ()),)),
+        (
+            {
+                "questions": [
+                    {"question": "was?", "answers": ["Hund"], "language": "de"},
+                    {"question": "q", "answer": "a"},
+                ],
+                "lang": "en",
+            },
+            (Question("was?", ("Hund",), "de"), Question("q", ("a",), "en")),
+        ),
+        (
+            {"questions": '["a?", "b?"]', "answers": '["x", ["y", "z"]]'},
+            (Question("a?", ("x",)), Question("b?", ("y", "z"))),
+        ),
+        ({"questions": [], "answers": []}, ()),
+    ],
+)
+def test_questions(tmp_path: Path, row: dict[str, Any], expected: tuple[Question, ...]) -> None:
+    assert only(jsonl(tmp_path / "m.jsonl", {"text": "x", **row})).questions == expected
+
+
+def test_boxes_and_mask(tmp_path: Path) -> None:
+    box = {"x0": 0, "y0": 0.25, "x1": 0.5, "y1": 1, "label": "cat"}
+    found = only(jsonl(tmp_path / "m.jsonl", {"image": "a.png", "boxes": [box], "mask": "mask.png"}))
+    assert found.boxes == (Box(0.0, 0.25, 0.5, 1.0, "cat"),)
+    assert found.mask is not None
+    assert found.mask.path == "mask.png"
+    pq.write_table(pa.table({"image": ["a.png"], "boxes": [[box]], "mask": [b"png"]}), tmp_path / "m.parquet")
+    same = only(tmp_path / "m.parquet")
+    assert same.boxes == found.boxes
+    assert same.mask is not None
+    assert same.mask.data == b"png"
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"boxes": [{"x0": 10, "y0": 10, "x1": 50, "y1": 60, "label": "cat"}]}, "fractions"),
+        ({"boxes": [{"x0": 0.5, "y0": 0, "x1": 0.5, "y1": 1, "label": "cat"}]}, "fractions"),
+        ({"boxes": [{"x0": 10**400, "y0": 0, "x1": 1, "y1": 1, "label": "cat"}]}, "fractions"),
+        ({"boxes": [[1, 2, 3, 4]]}, "box 0: expected {x0, y0, x1, y1, label}"),
+        ({"boxes": [{"x0": 0, "y0": 0, "x1": 1, "y1": 1}]}, "label"),
+        ({"boxes": [{"x0": "0", "y0": 0, "x1": 1, "y1": 1, "label": "cat"}]}, "expected"),
+        ({"boxes": 3}, "expected a list"),
+        ({"questions": ["a?", "b?"], "answers": ["x"]}, "2 questions and 1 answers"),
+        ({"questions": ["a?", None], "answers": ["x", "y"]}, "one of them is empty"),
+        ({"questions": [{"answer": "x"}]}, "expected {question, answers, language}"),
+        ({"questions": "[1, 2", "answers": "x"}, "not a list in JSON"),
+        ({"mask": 3}, "mask: expected a path"),
+    ],
+)
+def test_cells_of_the_wrong_form_are_refused(tmp_path: Path, row: dict[str, Any], said: str) -> None:
+    (item,) = read(jsonl(tmp_path / "m.jsonl", {"id": "a", "text": "x", **row}))
+    assert isinstance(item, Rejected)
+    assert (item.id, item.part, item.reason) == ("a", "record", "format")
+    assert said in item.message
+
+
+@pytest.mark.parametrize(
+    ("row", "config", "kinds", "heard"),
+    [
+        ({"text": "a dog barks"}, {}, ["caption"], None),  # it may describe the sound
+        ({"text": "two", "speaker": "theo"}, {}, ["transcript"], "two"),
+        ({"text": "a card", "transcript": "two"}, {}, ["caption", "transcript"], "two"),
+        ({"text": "two", "transcript": "", "speaker": "theo"}, {}, ["transcript"], "two"),
+        ({"text": "two"}, {"transcript_column": "text"}, ["transcript"], "two"),
+        ({"worte": "zwei", "text": "2"}, {"transcript_column": "worte"}, ["caption", "transcript"], "zwei"),
+    ],
+)
+def test_what_is_said_in_a_sound(
+    tmp_path: Path, row: dict[str, Any], config: dict[str, Any], kinds: list[str], heard: str | None
+) -> None:
+    found = only(jsonl(tmp_path / "m.jsonl", {"audio": "a.wav", **row}), **config)
+    assert [text.kind for text in found.texts] == kinds
+    assert [(media.text, media.by) for media in found.audio] == [(heard, row.get("speaker"))]
+
+
+def test_a_speaker_beside_a_picture_alone_says_nothing(tmp_path: Path) -> None:
+    found = only(jsonl(tmp_path / "m.jsonl", {"image": "a.png", "text": "a cat", "speaker": "x", "audio": False}))
+    assert found.texts == (Text("a cat", None, "caption"),)
+    assert found.audio == ()
+
+
+def test_one_file_a_split(tmp_path: Path) -> None:
+    jsonl(tmp_path / "test.jsonl", {"text": "c"}, {"text": "d", "split": "extra"})
+    jsonl(tmp_path / "train-00000-of-00002.jsonl", {"id": "a", "text": "a"}, "{broken")
+    jsonl(tmp_path / "train-00001-of-00002.jsonl", {"text": "b"})
+    jsonl(tmp_path / "notes.jsonl", {"text": "no manifest"})
+    items = read(tmp_path)
+    assert [item.id for item in items] == [
+        "a", "train-00000-of-00002.jsonl:2", "train-00001-of-00002:1", "test:1", "test:2",
+    ]  # fmt: skip
+    assert [item.split for item in items if isinstance(item, Record)] == ["train", "train", "test", "extra"]
+    assert open_source(str(tmp_path), BuildConfig()).name == tmp_path.name
+    (tmp_path / "manifest.jsonl").write_text(json.dumps({"id": "whole", "text": "x"}))
+    assert [item.id for item in read(tmp_path)] == ["whole"]
+
+
+def test_without_a_train_file_a_folder_is_one_of_media(tmp_path: Path) -> None:
+    jsonl(tmp_path / "test.jsonl", {"text": "c"})
+    (tmp_path / "a.txt").write_text("a text")
+    assert [item.id for item in read(tmp_path)] == ["test.jsonl", "a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "splits"),
+    [
+        ("easy_vqa", {}, {"train": 4000, "test": 1000}),
+        ("fsdd", {}, {"train": 2250, "test": 250}),
+        ("multi30k", {}, {"train": 3000, "val": 1014}),
+        ("klettres", {"transcript_column": "text"}, {"train": 1461, "val": 187, "test": 181}),
+    ],
+)
+def test_real_manifests(
+    shared_data: Callable[[str], Path], name: str, config: dict[str, Any], splits: dict[str, int]
+) -> None:
+    items = read(shared_data(name), **config)
+    records = [item for item in items if isinstance(item, Record)]
+    assert len(records) == len(items)
+    assert Counter(record.split for record in records) == splits
+    if name == "easy_vqa":
+        assert sum(len(record.questions) for record in records) == 48_248
+        assert len({question.answers for record in records for question in record.questions}) == 13
+    if name == "fsdd":
+        assert {record.audio[0].by for record in records} == {"george", "jackson", "lucas", "nicolas", "theo"}
+    if name in ("fsdd", "klettres"):
+        assert all(record.audio[0].text == record.texts[0].text for record in records)
+    if name == "multi30k":
+        assert {text.language for text in records[0].texts} == {"en", "de", "fr", "cs"}

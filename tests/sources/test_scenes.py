@@ -15,6 +15,7 @@ from PIL import Image
 from chiasm.config import BuildConfig
 from chiasm.dataset.build import build
 from chiasm.dataset.table import Table
+from chiasm.modalities.image import read_mask
 from chiasm.sources import open_source
 from chiasm.types import Question, Record
 
@@ -92,6 +93,20 @@ def test_boxes_are_tight_and_apart(records: list[Record]) -> None:
         assert not outside.any()
         for a, b in combinations(corners(record), 2):
             assert a[2] < b[0] or b[2] < a[0] or a[3] < b[1] or b[3] < a[1]
+
+
+def test_masks_are_the_silhouettes(records: list[Record]) -> None:
+    for record in records[:200]:
+        assert record.mask is not None
+        image, mask = pixels(record), read_mask(record.mask.data or b"")
+        assert mask.shape == (SIDE, SIDE)
+        assert mask.max() == len(record.boxes)
+        for k, (x0, y0, x1, y1) in enumerate(corners(record), 1):
+            rows, columns = np.nonzero(mask == k)
+            assert (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) == (x0, y0, x1, y1)
+        drawn = (image != image[0, 0]).any(-1)
+        assert not drawn[mask == 0].any()
+        assert drawn[mask > 0].mean() > 0.95  # the rest is as pale as the canvas
 
 
 def test_objects_sizes_and_labels(records: list[Record]) -> None:
@@ -284,6 +299,7 @@ def test_a_table_holds_it_all(records: list[Record], tmp_path: Path) -> None:
     table = Table(tmp_path / "scenes.lance")
     splits: dict[str | None, set[str | None]] = defaultdict(set)
     for given, read in zip(records, table.records(), strict=False):
+        assert read.mask == given.mask
         assert (read.texts, read.image, read.labels, read.questions, read.relations) == (
             given.texts, given.image, given.labels, given.questions, given.relations,
         )  # fmt: skip

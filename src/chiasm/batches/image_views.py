@@ -25,14 +25,15 @@ WHOLE = (0.0, 0.0, 1.0, 1.0)
 class Picture:
     """items[role]: value uint8 [B, side, side, 3], valid [B, 1].
 
-    augment, in training: "shift" moves and tints a little and keeps left and right (a caption stays true); "crop_flip" cuts and mirrors.
+    augment, in training: "shift" moves and tints a little and keeps left and right (a caption stays true), "shift_flip" mirrors too;
+    "crop_flip" cuts and mirrors.
     """
 
     needs = "a picture"
 
     side: int
     role: str = "image"
-    augment: Literal["none", "shift", "crop_flip"] = "none"
+    augment: Literal["none", "shift", "shift_flip", "crop_flip"] = "none"
 
     @property
     def picture(self) -> int:
@@ -43,8 +44,9 @@ class Picture:
 
     def add(self, draft: Draft) -> None:
         value = _pictures(draft, self.side)
-        if draft.training and self.augment == "shift":
-            value = augment_pictures(value, draft.draws.uniform(f"{self.role}.shift", PICTURE_DRAWS), 1.0, False)
+        if draft.training and self.augment in ("shift", "shift_flip"):
+            u = draft.draws.uniform(f"{self.role}.shift", PICTURE_DRAWS)
+            value = augment_pictures(value, u, 1.0, self.augment == "shift_flip")
         elif draft.training and self.augment == "crop_flip":
             value = augment_view(value, draft.draws.uniform(f"{self.role}.crop", VIEW_DRAWS), RECIPES["crop_flip"])
         draft.items[self.role] = _whole(draft, value)

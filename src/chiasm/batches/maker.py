@@ -18,6 +18,7 @@ from chiasm.batches.draws import Draws
 from chiasm.batches.sampler import Sampler
 from chiasm.batches.store import Key, Store
 from chiasm.config import DataConfig, ModelConfig
+from chiasm.modalities.modality import MODALITY_TABLE
 from chiasm.modalities.text import EOS, Tokenizer
 from chiasm.types import Batch, Items
 
@@ -72,7 +73,7 @@ class Maker:
         return self._assemble(chosen[mine], Draws(self._seed, step, self._batch, mine))
 
     def plain(self, records: Sequence[int]) -> Batch:
-        """First text, first picture, first sound of these records (positions in the choices), nothing dropped or changed."""
+        """First text, first picture, first sound, first clip of these records (positions in the choices), nothing dropped or changed."""
         return self._assemble(np.asarray(records, np.int64), None)
 
     def _assemble(self, records: NDArray[np.int64], draws: Draws | None) -> Batch:
@@ -82,6 +83,7 @@ class Maker:
             "text": texts,
             "image": self._images(records, draws) if "image" in self._modalities else None,
             "audio": self._sounds(records, draws, texts) if "audio" in self._modalities else None,
+            "video": self._clips(records, draws) if "video" in self._modalities else None,
         }
         items = {m: made[m] for m in self._modalities}
         ids = tuple(self._choices.ids[r] for r in records)
@@ -150,6 +152,16 @@ class Maker:
             arrays = [augment_sound(a, u[o], self._model.audio.augment) for a, o in zip(arrays, owner, strict=True)]
         return replace(pad_sounds(arrays, owner, self._model.audio.patch), language=torch.from_numpy(language))
 
+    def _clips(self, records: NDArray[np.int64], draws: Draws | None) -> Items | None:
+        arrays, owner, _ = self._fetch("video", records, draws, 1, None)
+        if not arrays:
+            return None
+        made, keep = stack_clips(arrays, owner), None
+        if draws is not None:
+            u = draws.uniform("tubelet", MODALITY_TABLE["video"].tokens(self._model))[owner]
+            keep = keep_tokens(u, self._model.video.drop)
+        return replace(made, keep=None if keep is None else torch.from_numpy(keep))
+
     def _fetch(
         self,
         modality: str,
@@ -196,3 +208,9 @@ def pad_sounds(arrays: Sequence[NDArray[np.uint8]], owner: NDArray[np.int64], pa
         value[index, : len(array)] = array
         valid[index, : max(len(array), 1)] = True  # a sound of no frames is one frame of silence, not nothing
     return Items(torch.from_numpy(value), torch.from_numpy(valid), torch.from_numpy(owner))
+
+
+def stack_clips(arrays: Sequence[NDArray[np.uint8]], owner: NDArray[np.int64]) -> Items:
+    """Clips, uint8 [F, S, S, 3] each → Items whose frames are all valid."""
+    valid = torch.ones(len(arrays), len(arrays[0]), dtype=torch.bool)
+    return Items(torch.from_numpy(np.stack(arrays)), valid, torch.from_numpy(owner))

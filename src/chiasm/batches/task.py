@@ -50,6 +50,7 @@ class Corpus:
     row: positions in the table · records: everything but media · pictured: whether the first picture can be read ·
     regions: the provider of boxes, features and classes, where a view asks for them · label: the name of the label that Facts.classes lists ·
     identity: int64 [n], equal for records that count as the same thing; None: each is its own
+    sounds, sounding: recordings as log-mel, and which of each record's can be read, where a view asks for sound
     """
 
     ids: list[str]
@@ -62,6 +63,8 @@ class Corpus:
     label: str | None = None
     regions: RegionProvider | None = None
     identity: NDArray[np.int64] | None = None
+    sounds: Store | None = None
+    sounding: Sequence[Sequence[int]] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -74,6 +77,16 @@ class Corpus:
             if picture is None:
                 raise DataError(f"{self.ids[position]}: its picture can no longer be read; build the table again")
         return np.stack([picture for picture in found if picture is not None])
+
+    def sound(self, positions: Sequence[int] | NDArray[np.int64], indices: Sequence[int]) -> list[NDArray[np.uint8]]:
+        """Of each record the sound of that index, log-mel uint8 [T, M]. Raises DataError naming a record whose sound went unreadable since
+        the build."""
+        assert self.sounds is not None
+        found = self.sounds.get([(self.row[p], index) for p, index in zip(positions, indices, strict=True)])
+        for position, sound in zip(positions, found, strict=True):
+            if sound is None:
+                raise DataError(f"{self.ids[position]}: its sound can no longer be read; build the table again")
+        return [sound for sound in found if sound is not None]
 
 
 @dataclass

@@ -17,7 +17,9 @@ def build(
     source: Annotated[
         str,
         typer.Argument(
-            help="A folder, a manifest (.jsonl, .csv, .parquet), `emoji` or `emoji-scenes`.", metavar="SOURCE"
+            help="A folder, a manifest (.jsonl, .csv, .parquet), or a source by name: emoji, emoji-scenes, emoji-motion, "
+            "emoji-dialogue, emoji-sessions, spoken-commands, sentiment, python-docs.",
+            metavar="SOURCE",
         ),
     ],
     out: Annotated[Path, typer.Argument(help="The table to write: a new folder, NAME.lance.", metavar="OUT.lance")],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chiasm.cli.output import Device, Json, check_file, print_json, say, show
+from chiasm.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.table import Table as Grid
@@ -27,34 +28,69 @@ def evaluate(
     baseline: Annotated[
         bool, typer.Option("--baseline/--no-baseline", help="Also fit the linear baseline (PCA + CCA).")
     ] = True,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of a run that converts: a task to measure on TABLE; may be repeated.  [default: those trained on it]",
+            metavar="NAME",
+        ),
+    ] = None,
+    all_tasks: Annotated[
+        bool, typer.Option("--all-tasks", help="Measure every task of a run that converts, each on its own table.")
+    ] = False,
+    most: Annotated[
+        int, typer.Option(min=1, help="Records a conversion task and split, at most, drawn evenly.", metavar="N")
+    ] = 500,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the intervals' resampling.", metavar="N")] = 0,
     out: Annotated[Path | None, typer.Option(help="Also write the JSON to a file.", metavar="FILE")] = None,
+    report: Annotated[Path | None, typer.Option(help="Also write the HTML report.", metavar="FILE")] = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
     as_json: Json = False,
 ) -> None:
     """Measure a model on a table: retrieval and zero-shot.
 
-    A named system that embeds nothing is measured by what suits it: words filled in, questions answered, objects found …
+    A run with conversion tasks is measured by what each of them writes, and by retrieval where it has a space. A named system that embeds nothing is measured by what suits it: words filled in, questions answered, objects found …
     """
+    from chiasm.cli.conversions import conversion_tables, measure_converting
     from chiasm.cli.progress import Progress
     from chiasm.dataset.table import Table
     from chiasm.evaluate.protocols import evaluate as run_protocols
+    from chiasm.evaluate.report import write_report
+    from chiasm.train.converting import ConvertingModel
     from chiasm.train.model import load
     from chiasm.train.system_model import holds_system, read_system
 
-    if out is not None:
-        check_file(out)  # before the work, not after it
+    for file in (out, report):
+        if file is not None:
+            check_file(file)  # before the work, not after it
     opened = Table(table)
     if holds_system(run):
         from chiasm.train.system_embedder import embeds
 
         if not embeds(read_system(run)):
+            if report is not None or task or all_tasks:
+                raise ConfigError(f"{run}: a named system that embeds nothing has neither tasks nor a report")
             _evaluate_system(run, opened, split or [], out, device.value, as_json)
             return
-    model = load(run, device=device.value)
+    model = load(run, device=device.value, remember=report is not None)
+    converting = model if isinstance(model, ConvertingModel) else None
+    if converting is None and (task or all_tasks):
+        raise ConfigError(f"{run}: has no conversion tasks to choose from")
     with Progress() as progress:
-        evaluation = run_protocols(model, opened, splits=split or None, baseline=baseline, seed=seed, progress=progress)
-    result = evaluation.to_json()
+
+        def measure() -> dict[str, Any]:
+            return run_protocols(
+                model, opened, splits=split or None, baseline=baseline, seed=seed, progress=progress
+            ).to_json()
+
+        if converting is None:
+            result = measure()
+        else:
+            result = measure_converting(
+                converting, opened, split or None, task or None, all_tasks, most, seed, progress, measure
+            )
+        if report is not None:
+            write_report(run, opened, model, result, report, progress=progress)
     if result["splits"] and all(facts["role"] != "test" for facts in result["splits"].values()):
         say(no_test(opened.splits(), result["splits"]))
     if out is not None:
@@ -62,15 +98,16 @@ def evaluate(
     if as_json:
         print_json(result)
         return
-    show(*tables(result))
+    show(*tables(result), *conversion_tables(result))
     for name, reason in result["left_out"].items():
         say(f"left out: {name}: {reason}")
     if result["unreadable"]:
         first = result["unreadable"][0]
         count = len(result["unreadable"])
         say(f"{count:,} items could not be read; the first: {first['id']}: {first['message']}")
-    if out is not None:
-        say(f"written: {out}")
+    for file in (out, report):
+        if file is not None:
+            say(f"written: {file}")
 
 
 def _evaluate_system(run: Path, table: Table, splits: list[str], out: Path | None, device: str, as_json: bool) -> None:
@@ -93,7 +130,7 @@ def _evaluate_system(run: Path, table: Table, splits: list[str], out: Path | Non
     if as_json:
         print_json(result)
         return
-    grid = _grid(found.spec.title, ("split", "measure", "value", "95 %", "chance", "n"))
+    grid = make_grid(found.spec.title, ("split", "measure", "value", "95 %", "chance", "n"))
     for name, one in measures.items():
         interval = f"{one['low']:.3f}–{one['high']:.3f}"
         grid.add_row(name, one["name"], f"{one['value']:.3f}", interval, f"{one['chance']:.3f}", f"{one['n']:,}")
@@ -144,7 +181,7 @@ def tables(result: Mapping[str, Any]) -> list[Grid]:
 def retrieval_table(title: str, directions: Mapping[str, Any]) -> Grid:
     """Each direction's figures; R@1 with its 95 % interval, the baseline's and chance's."""
     figures = ("R@1", "95 %", "R@5", "R@10", "median rank", "mAP", "baseline R@1", "chance R@1")
-    grid = _grid(title, ("query → found", "n", "gallery", *figures))
+    grid = make_grid(title, ("query → found", "n", "gallery", *figures))
     for direction, entry in directions.items():
         low, high = entry["interval"]["r1"]
         baseline = entry.get("baseline")
@@ -168,7 +205,7 @@ def _zero_shot_table(labelled: list[tuple[str, str, str, Mapping[str, Any]]]) ->
     from rich.markup import escape
 
     figures = ("n", "classes", "accuracy", "95 %", "majority", "chance")
-    grid = _grid("zero-shot classification", ("split", "item", "label", *figures))
+    grid = make_grid("zero-shot classification", ("split", "item", "label", *figures))
     for split, modality, label, entry in labelled:
         low, high = entry["interval"]
         grid.add_row(
@@ -185,7 +222,7 @@ def _zero_shot_table(labelled: list[tuple[str, str, str, Mapping[str, Any]]]) ->
     return grid
 
 
-def _grid(title: str, names: tuple[str, ...]) -> Grid:
+def make_grid(title: str, names: tuple[str, ...]) -> Grid:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table as Grid
     from rich.text import Text

@@ -24,6 +24,7 @@ VERBS = {
     "evaluate": "Measure a model on a table: retrieval and zero-shot.",
     "index": "Embed every record and index it, to be searched.",
     "search": "Ask a table with words, a picture or a sound.",
+    "convert": "Convert pictures, sounds, clips and texts into each other.",
     "systems": "The named systems of the literature: list, show, compare.",
     "import": "Turn public weights (Hugging Face format) into a run folder.",
 }

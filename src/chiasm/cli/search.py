@@ -1,4 +1,4 @@
-"""`chiasm search`: ask an indexed table with words, a picture or a sound."""
+"""`chiasm search`: ask an indexed table with words, a picture, a sound or a clip."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class Target(StrEnum):
     text = "text"
     image = "image"
     audio = "audio"
+    video = "video"
     any = "any"
 
 
@@ -32,9 +33,10 @@ def search(
     text: Annotated[str | None, typer.Argument(help='Words to search for, e.g. "red apple".', metavar="TEXT")] = None,
     image: Annotated[Path | None, typer.Option(help="A picture to search for.", metavar="FILE")] = None,
     audio: Annotated[Path | None, typer.Option(help="A sound to search for.", metavar="FILE")] = None,
+    video: Annotated[Path | None, typer.Option(help="A clip to search for.", metavar="FILE")] = None,
     to: Annotated[
         Target | None,
-        typer.Option(help="Whose vectors are searched.  [default: image where there are any, else text]"),
+        typer.Option(help="Whose vectors are searched.  [default: image where there are any, else video, else text]"),
     ] = None,
     k: Annotated[int, typer.Option("-k", help="How many records.", metavar="N")] = 5,
     where: Annotated[
@@ -51,7 +53,7 @@ def search(
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
     as_json: Json = False,
 ) -> None:
-    """Ask a table with words, a picture or a sound.
+    """Ask a table with words, a picture, a sound or a clip.
 
     Several of them together are added: a picture and the word that should change it.
     """
@@ -65,6 +67,7 @@ def search(
         text,
         image=image,
         audio=audio,
+        video=video,
         to=to.value if to else None,
         k=k,
         where=where,

@@ -159,7 +159,7 @@ class _Run:
             for record in self._accepted():
                 self._interruption.check()
                 chunk.append(record)
-                size += sum(len(m.data or b"") for m in (*record.image, *record.audio))
+                size += sum(len(m.data or b"") for m in (*record.image, *record.audio, *record.video))
                 if len(chunk) >= CHUNK_ROWS or size >= CHUNK_BYTES:
                     yield to_arrow(chunk, schema)
                     chunk, size = [], 0

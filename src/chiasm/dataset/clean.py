@@ -11,14 +11,18 @@ from pathlib import Path
 
 from chiasm.dataset.split import Key
 from chiasm.errors import MediaError
-from chiasm.modalities.audio import read_audio
-from chiasm.modalities.image import read_image
+from chiasm.modalities.audio import encode_audio, read_audio
+from chiasm.modalities.image import picture_size, read_image, read_mask
 from chiasm.modalities.media import read_bytes
 from chiasm.modalities.text import clean_text
+from chiasm.modalities.video import read_track, read_video
 from chiasm.types import Media, Record, Rejected, Text
 
 PIXELS = 128
 """Pictures whose rendering at this size is equal pixel for pixel are copies, whatever file holds them."""
+
+SILENCE = 1e-3
+"""A sound track that never exceeds this (full scale: 1) holds nothing to hear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +41,9 @@ def check_record(
 ) -> Checked:
     """Read every medium of `record` and clean its texts. With `embed`, media come back as bytes.
 
-    A record that keeps no text, picture or sound is refused with the reason of its first broken part
-    (`no_modality` where it had none). Media of a modality in `vouched` are taken as they are. Video is not
-    read yet: its media are dropped as ``unsupported``.
+    A record that keeps no text, picture, sound or clip is refused with the reason of its first broken part
+    (`no_modality` where it had none). Media of a modality in `vouched` are taken as they are. Where
+    a record has clips and no sound of its own, the sound tracks of its clips become its sounds, of kind "track".
     """
     if not _encodable(record):
         message = "a lone surrogate in its id, labels, paths or other fields: not text that can be stored"
@@ -47,15 +51,18 @@ def check_record(
     reading = _Reading(record, root, vouched, embed)
     texts = reading.texts()
     kept = {modality: reading.media(modality) for modality in _READERS}
+    if kept["video"] and not record.audio and "video" not in vouched:
+        kept["audio"] = reading.tracks(kept["video"])
     dropped, contents = reading.dropped, reading.contents
     if len(texts) == 1:  # of several, one may be shared without the records being copies
         contents.append("text:" + _digest(texts[0].text.casefold().encode()))
     key = Key(record.id, record.group, record.split, tuple(contents))
     if not texts and not any(kept.values()):
         reason = dropped[0].reason if dropped else "no_modality"
-        message = "; ".join(part.message for part in dropped) or "no text, picture or sound"
+        message = "; ".join(part.message for part in dropped) or "no text, picture, sound or clip"
         return Checked(None, (Rejected(record.id, "record", reason, message),), key)
-    clean = replace(record, texts=texts, image=kept["image"], audio=kept["audio"], video=kept["video"])
+    mask = reading.mask(bool(kept["image"]) and not any(part.part == "image" for part in dropped))
+    clean = replace(record, texts=texts, image=kept["image"], audio=kept["audio"], video=kept["video"], mask=mask)
     return Checked(clean, tuple(dropped), key)
 
 
@@ -93,13 +100,51 @@ class _Reading:
                 kept.append(replace(medium, data=data, path=None) if self._embed else medium)
         return tuple(kept)
 
+    def tracks(self, clips: tuple[Media, ...]) -> tuple[Media, ...]:
+        """What is to be heard in the clips: FLAC of 16 kHz mono in the table, also where the clips lie beside it."""
+        kept: list[Media] = []
+        for clip in clips:
+            try:
+                samples = read_track(read_bytes(clip, self._root))
+            except MediaError as error:
+                self._drop("audio", error.reason, f"{clip.path or 'the clip'}: {error}")
+                continue
+            if samples is not None and max(samples.max(), -samples.min()) > SILENCE:
+                kept.append(Media(encode_audio(samples, bits=16), None, "track", clip.language, clip.by))
+        return tuple(kept)
+
+    def mask(self, pictured: bool) -> Media | None:
+        """The record's mask, where it can be one of its boxes. pictured: no picture was dropped, so that the first one is its."""
+        mask = self._record.mask
+        if mask is None:
+            return None
+        try:
+            data = read_bytes(mask, self._root)
+            if "image" not in self._vouched:
+                if not pictured:
+                    raise MediaError("no_picture", "the mask belongs to a picture that is not there or was dropped")
+                self._check_mask(data)
+        except MediaError as error:
+            self._drop("mask", error.reason, f"{mask.path}: {error}" if mask.path else str(error))
+            return None
+        return replace(mask, data=data, path=None) if self._embed else mask
+
+    def _check_mask(self, data: bytes) -> None:
+        size = picture_size(read_bytes(self._record.image[0], self._root))
+        values, boxes = read_mask(data), len(self._record.boxes)
+        if values.shape != size[::-1]:
+            height, width = values.shape
+            raise MediaError("size", f"the mask is {width} × {height} pixels, the first picture {size[0]} × {size[1]}")
+        if values.max() > boxes:
+            raise MediaError("boxes", f"the mask marks a box {values.max()}, and the record has {boxes}")
+
     def _drop(self, part: str, reason: str, message: str) -> None:
         self.dropped.append(Rejected(self._record.id, part, reason, message))
 
 
 def _encodable(record: Record) -> bool:
     """Whether every string beside the texts, which are cleaned, can be written as UTF-8."""
-    media = (*record.image, *record.audio, *record.video)
+    media = (*record.image, *record.audio, *record.video, *(() if record.mask is None else (record.mask,)))
     strings: list[str | None] = [record.id, record.group, record.split, record.source, record.licence]
     strings += [part for m in media for part in (m.path, m.kind, m.language, m.by, m.text)]
     strings += [part for text in record.texts for part in (text.language, text.kind)]
@@ -123,7 +168,7 @@ def _read_audio(data: bytes) -> None:
 
 
 def _read_video(data: bytes) -> None:
-    raise MediaError("unsupported", "video is not read yet")
+    read_video(data, PIXELS, frames=1)
 
 
 _READERS: dict[str, Callable[[bytes], str | None]] = {

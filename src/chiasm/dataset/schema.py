@@ -45,19 +45,21 @@ _PARTS: dict[str, tuple[pa.StructType, Callable[..., Any]]] = {
     ),
     "relations": (_RELATION, Relation),
 }
-_SCALARS = ("id", "group", "split", "source", "licence")
+MASK = "mask"
+"""The one part that a record has at most once: a struct, null where absent."""
 
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
         *(pa.field(name, pa.list_(kind)) for name, (kind, _) in _PARTS.items()),
+        pa.field(MASK, _MEDIA),
         pa.field("group", pa.string()),
         pa.field("split", pa.string()),
         pa.field("source", pa.string()),
         pa.field("licence", pa.string()),
     ]
 )
-"""One column per field of Record, in its order; the parts are lists of structs, empty where absent."""
+"""One column per field of Record; the parts are lists of structs, empty where absent."""
 
 
 def to_arrow(records: Sequence[Record], schema: pa.Schema = SCHEMA) -> pa.RecordBatch:
@@ -65,10 +67,18 @@ def to_arrow(records: Sequence[Record], schema: pa.Schema = SCHEMA) -> pa.Record
     arrays = [
         _lists(records, field.name)
         if field.name in _PARTS
+        else _masks(records)
+        if field.name == MASK
         else pa.array([getattr(r, field.name) for r in records], field.type)
         for field in schema
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _masks(records: Sequence[Record]) -> pa.StructArray:
+    names = [field.name for field in _MEDIA]
+    rows = [None if r.mask is None else dict(zip(names, astuple(r.mask), strict=True)) for r in records]
+    return pa.array(rows, _MEDIA)
 
 
 def _lists(records: Sequence[Record], name: str) -> pa.ListArray:
@@ -105,7 +115,10 @@ def from_arrow(batch: pa.RecordBatch | pa.Table) -> list[Record]:
             column = column.combine_chunks()
             if isinstance(column, pa.ChunkedArray):  # pyarrow leaves no chunks as they are
                 column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-        columns[name] = _tuples(column, name) if name in _PARTS else column.to_pylist()
+        if name == MASK:
+            columns[name] = [None if row is None else Media(**row) for row in column.to_pylist()]
+        else:
+            columns[name] = _tuples(column, name) if name in _PARTS else column.to_pylist()
     if "id" not in columns:
         columns["id"] = [""] * count
     if "source" in columns:

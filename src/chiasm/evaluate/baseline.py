@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 Embedding = NDArray[np.float32]
 
-COMPONENTS = {"image": 200, "audio": 200, "text": 400}
+COMPONENTS = {"image": 200, "audio": 200, "video": 200, "text": 400}
 RIDGE = 0.1
 """Added to each covariance, in units of its mean variance."""
 POWER = 1.0
@@ -104,7 +104,7 @@ def reduce(modality: str, values: list[Any], fitted: NDArray[np.bool_], seed: in
             svd.fit(counts[fitted])
         return np.asarray(svd.transform(counts), dtype=np.float32)
     grid = np.stack(values).astype(np.float32)
-    if modality == "image":
+    if modality in ("image", "video"):
         grid /= 255.0
     pca = PCA(min(width, grid.shape[1]), svd_solver="randomized", random_state=seed)
     with warnings.catch_warnings():

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from chiasm.batches.task import Corpus, Task, evaluation_batches
 from chiasm.errors import DataError
+from chiasm.evaluate.reconstruction import code_use, mel_distance, psnr, ssim
 from chiasm.modalities.text import MASK, SPECIAL
 from chiasm.objectives.detection import box_iou
 from chiasm.systems.system import Measure, System
@@ -79,6 +80,8 @@ def measure(subject: Subject, what: Measure[Any], size: Any, train: Corpus, held
         return _words(subject, what.key, task, train, held_out)
     if what.kind == "detection":
         return _detection(subject, task, held_out)
+    if what.kind == "reconstruction":
+        return _reconstruction(subject, what.key, task, train, held_out)
     return _generation(subject, task, held_out)
 
 
@@ -271,13 +274,57 @@ def _generation(subject: Subject, task: Task, held_out: Corpus) -> Measured:
         truth = [[token for token in row if token != IGNORE] for row in target.tolist()]
         scores += [overlap(a, b) for a, b in zip(said, truth, strict=True)]
         shuffled += [overlap(a, b) for a, b in zip(said[1:] + said[:1], truth, strict=True)]
-    values = np.array(scores)
+    exact = {"all tokens right": float((np.array(scores) == 1).mean())}
+    return _mean_of("F1 of generated tokens", np.array(scores), float(np.mean(shuffled)), exact)
+
+
+def _mean_of(name: str, values: Floats, chance: float, beside: Mapping[str, float]) -> Measured:
+    """The mean of a score of each record, with the normal 95 % interval."""
     half = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 1.0
     mean = float(values.mean())
-    exact = {"all tokens right": float((values == 1).mean())}
-    return Measured(
-        "F1 of generated tokens", mean, mean - half, mean + half, float(np.mean(shuffled)), len(values), exact
-    )
+    return Measured(name, mean, mean - half, mean + half, chance, len(values), beside)
+
+
+def _reconstruction(subject: Subject, key: str, task: Task, train: Corpus, held_out: Corpus) -> Measured:
+    mean = _mean(train, task, key)
+    scores: list[Floats] = []
+    blind: list[Floats] = []
+    similar: list[Floats] = []
+    codes: list[Tensor] = []
+    sizes: list[int] = []
+    for batch, given in _answers(subject, subject.system, task, held_out, MOST):
+        items, found = batch.items[key], given[key].round().to(torch.uint8).numpy()
+        truth, valid = items.value.numpy(), items.valid.numpy()
+        guess = np.broadcast_to(mean, truth.shape)
+        if key == "image":
+            scores.append(psnr(found, truth))
+            blind.append(psnr(guess, truth))
+            similar.append(ssim(found, truth))
+        else:
+            scores.append(-mel_distance(found, truth, valid))
+            blind.append(-mel_distance(guess, truth, valid))
+        codes.append(given["codes"].long().flatten(0, 1))
+        sizes = given["sizes"].long().tolist()
+    beside = {"SSIM": float(np.concatenate(similar).mean())} if similar else {}
+    used = torch.cat(codes)
+    for group, size in enumerate(sizes):
+        own = used[:, group]
+        perplexity, share = code_use(own[own >= 0].numpy(), size)
+        beside[f"perplexity of codes {group + 1} of {size}"] = perplexity
+        beside[f"share of codes {group + 1} used"] = share
+    name = "PSNR (dB)" if key == "image" else "log-mel distance, negated (dB)"
+    return _mean_of(name, np.concatenate(scores), float(np.concatenate(blind).mean()), beside)
+
+
+def _mean(corpus: Corpus, task: Task, key: str) -> NDArray[np.uint8]:
+    """What a record looks like on average: the mean picture [S, S, 3], or the mean spectrum [M]."""
+    total, count = np.zeros(()), 0
+    for batch in _batches(corpus, task, MOST):
+        items = batch.items[key]
+        value = items.value.double()
+        rows = (value if key == "image" else value[items.valid]).numpy()
+        total, count = total + rows.sum(0), count + len(rows)
+    return np.rint(total / count).astype(np.uint8)
 
 
 def overlap(said: Sequence[int], truth: Sequence[int]) -> float:

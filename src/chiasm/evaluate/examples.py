@@ -13,7 +13,7 @@ from chiasm.evaluate.pairs import Scorer
 
 GOOD = 2
 FAILED = 2
-SHOWN = {"text": 5, "image": 6, "audio": 3}
+SHOWN = {"text": 5, "image": 6, "audio": 3, "video": 3}
 """Results shown a query, by the modality looked for."""
 
 

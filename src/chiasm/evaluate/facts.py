@@ -13,7 +13,10 @@ from typing import Any
 import yaml
 
 NOUN = {"text": "text", "image": "picture", "audio": "sound", "video": "clip"}
-ORDER = ("text->image", "image->text", "audio->text", "audio->image", "text->audio", "image->audio")
+ORDER = (
+    "text->image", "image->text", "text->video", "video->text", "audio->text", "audio->image", "text->audio", "image->audio",
+    "audio->video", "video->audio", "image->video", "video->image",
+)  # fmt: skip
 MEANING = {
     "variation": "things seen in training, in a form that was not",
     "concept": "things never seen in training",

@@ -125,7 +125,7 @@ def collect(
                 for row, record in zip(chunk.tolist(), records, strict=True)
                 for pick in _picks(name, row, record, facet_rows is not None and bool(facet_rows[row]))
             ]
-            picks = _read(name, picks, table, raw and name != "video", unreadable)
+            picks = _read(name, picks, table, raw, unreadable)
             picks, embedding = _embed(model, name, picks, unreadable)
             for pick, vector in zip(picks, embedding, strict=True):
                 if pick.main:

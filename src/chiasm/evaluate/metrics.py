@@ -205,21 +205,10 @@ def intervals(
     """
     if not len(group):
         return dict.fromkeys(values, (0.0, 0.0))
-    _, member = np.unique(group, return_inverse=True)
-    groups = int(member.max()) + 1
-    size = np.bincount(member, minlength=groups).astype(np.float64)
-    sums = np.stack([np.bincount(member, weights=value, minlength=groups) for value in values.values()] + [size], 1)
-    rng = np.random.default_rng(seed)
-    step = max(1, min(resamples, 4_000_000 // groups))
-    means: list[Float] = []
-    for start in range(0, resamples, step):
-        rows = min(step, resamples - start)
-        drawn = rng.integers(0, groups, size=(rows, groups)) + groups * np.arange(rows)[:, None]
-        weight = np.bincount(drawn.ravel(), minlength=rows * groups).reshape(rows, groups)
-        total = weight @ sums
-        means.append(total[:, :-1] / total[:, -1:])
+    groups = len(np.unique(group))
+    sums = resampled(np.stack([*values.values(), np.ones(len(group))], 1), group, resamples=resamples, seed=seed)
     tail = 100 * (1 - level) / 2
-    bounds = np.percentile(np.concatenate(means), [tail, 100 - tail], axis=0)
+    bounds = np.percentile(sums[:, :-1] / sums[:, -1:], [tail, 100 - tail], axis=0)
     found = {name: (float(bounds[0, i]), float(bounds[1, i])) for i, name in enumerate(values)}
     unseen = 1 - (tail / 100) ** (1 / groups)  # how often what never happened in so many groups may happen
     for name, value in values.items():
@@ -230,6 +219,22 @@ def intervals(
         elif value.min() >= 1.0:
             found[name] = (1.0 - unseen, 1.0)
     return found
+
+
+def resampled(table: Float, group: NDArray[np.int64], *, resamples: int = 1000, seed: int = 0) -> Float:
+    """Column sums of `table` [Q, K] over each bootstrap resample of whole groups, group: int64 [Q] → [R, K]."""
+    _, member = np.unique(group, return_inverse=True)
+    groups = int(member.max()) + 1
+    sums = np.stack([np.bincount(member, weights=column, minlength=groups) for column in table.T], 1)
+    rng = np.random.default_rng(seed)
+    step = max(1, min(resamples, 4_000_000 // groups))
+    totals: list[Float] = []
+    for start in range(0, resamples, step):
+        rows = min(step, resamples - start)
+        drawn = rng.integers(0, groups, size=(rows, groups)) + groups * np.arange(rows)[:, None]
+        weight = np.bincount(drawn.ravel(), minlength=rows * groups).reshape(rows, groups).astype(np.float64)
+        totals.append(weight @ sums)
+    return np.concatenate(totals)
 
 
 def _harmonic(n: int) -> Float:

@@ -18,6 +18,7 @@ from chiasm.dataset.table import Table
 from chiasm.errors import MachineError
 from chiasm.evaluate import facts
 from chiasm.evaluate.charts import number
+from chiasm.evaluate.conversion_figures import FIGURES, interval_of, written
 from chiasm.evaluate.curves import curves, read_log
 from chiasm.evaluate.embedded import Embedded
 from chiasm.evaluate.examples import Example, draw_examples
@@ -44,9 +45,10 @@ def write_report(
 ) -> Path:
     """Write the report of `run` to `out` and return `out`.
 
-    evaluation: `Evaluation.to_json()` of the same model and table.
+    evaluation: `Evaluation.to_json()` of the same model and table; or, of a model that converts, what
+    `measured_conversions` makes of it: its key `conversion` then gives each task a section.
     searches: example searches, each {"title": what was asked, in words; "record": id of the record whose
-    picture or sound was asked with, and "modality": which of the two; "results": [{"id", "score"}, …] as
+    picture, sound or clip was asked with, and "modality": which of them; "results": [{"id", "score"}, …] as
     `Hit.to_json` gives them}; only title and results are needed.
     seconds: time of further stages (build, train, index …), beside the evaluation's own.
 
@@ -55,20 +57,25 @@ def write_report(
     """
     tell = progress or (lambda stage, done, total: None)
     tell("report", 0, 4)
-    items, chosen = _collect(table, model, evaluation)
-    tell("report", 1, 4)
     media = Embedded(table)
     shelf = _Shelf(table, media)
-    scorer = Scorer(items, groups_of(table), None, 0)
-    examples = {name: _examples(scorer, model, rows, evaluation["seed"], shelf) for name, rows in chosen.items()}
-    tell("report", 2, 4)
-    rows = np.flatnonzero(np.any(list(chosen.values()), axis=0))
-    space = draw_space(table, items.sides, rows, seed=evaluation["seed"])
+    conversions = _conversions(table, model, evaluation, media)
+    tell("report", 1, 4)
+    examples: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    space: Space | None = None
+    if evaluation["splits"]:
+        items, chosen = _collect(table, model, evaluation)
+        scorer = Scorer(items, groups_of(table), None, 0)
+        examples = {name: _examples(scorer, model, rows, evaluation["seed"], shelf) for name, rows in chosen.items()}
+        tell("report", 2, 4)
+        rows = np.flatnonzero(np.any(list(chosen.values()), axis=0))
+        space = draw_space(table, items.sides, rows, seed=evaluation["seed"])
     tell("report", 3, 4)
     page = _render(
         run,
         table,
         evaluation,
+        conversions,
         examples,
         space,
         [shelf.search(one) for one in searches or ()],
@@ -89,7 +96,7 @@ class _Shelf:
         self._rows: dict[str, int] | None = None
 
     def card(self, row: int, modality: str) -> dict[str, Any]:
-        """One item: {id, modality, text, language, picture, sound}; `text` names the record whatever is
+        """One item: {id, modality, text, language, picture, sound, strip}; `text` names the record whatever is
         shown.
         """
         return self._card(self._table.records([row])[0], modality)
@@ -108,16 +115,15 @@ class _Shelf:
         }
 
     def search(self, search: Mapping[str, Any]) -> dict[str, Any]:
-        """A search as given, with the records' own pictures and sounds; results that the table lacks are
+        """A search as given, with the records' own pictures, clips and sounds; results that the table lacks are
         named only.
         """
         asked = self._find(str(search.get("record", "")))
         results: list[dict[str, Any]] = []
         for result in list(search.get("results", ()))[:6]:
             record = self._find(str(result.get("id", "")))
-            card = self._card(
-                record or Record(str(result.get("id", ""))), "image" if record and record.image else "text"
-            )
+            record = record or Record(str(result.get("id", "")))
+            card = self._card(record, "image" if record.image else "video" if record.video else "text")
             results.append(card | {"score": float(result.get("score", 0.0)), "right": None})
         query = None if asked is None else self._card(asked, str(search.get("modality", "image")))
         return {"title": str(search.get("title", "search")), "query": query, "results": results}
@@ -137,12 +143,29 @@ class _Shelf:
             "language": first.language if first else None,
             "picture": None,
             "sound": None,
+            "strip": None,
         }
         if modality == "image" and record.image:
             card["picture"] = self._media.picture(record.image[0])
         if modality == "audio" and record.audio:
             card["sound"] = self._media.sound(record.audio[0])
+        if modality == "video" and record.video:
+            card["strip"] = self._media.strip(record.video[0])
         return card
+
+
+def _conversions(table: Table, model: Embedder, evaluation: Mapping[str, Any], media: Embedded) -> list[dict[str, Any]]:
+    """The sections of the evaluation's conversions; none of a model that converts nothing."""
+    conversion = evaluation.get("conversion")
+    if not conversion:
+        return []
+    from chiasm.evaluate.conversion_page import conversion_sections
+    from chiasm.train.converting import ConvertingModel
+
+    if not isinstance(model, ConvertingModel):
+        return []
+    own = table if evaluation.get("conversion_on_table") else None
+    return conversion_sections(model, conversion, media, own, evaluation["seed"])
 
 
 def _collect(table: Table, model: Embedder, evaluation: Mapping[str, Any]) -> tuple[Collected, dict[str, Any]]:
@@ -175,6 +198,7 @@ def _render(
     run: Path,
     table: Table,
     evaluation: Mapping[str, Any],
+    conversions: Sequence[Mapping[str, Any]],
     examples: Mapping[str, Any],
     space: Space | None,
     searches: Sequence[Mapping[str, Any]],
@@ -185,7 +209,7 @@ def _render(
     config = config_file.read_text(encoding="utf8", errors="replace") if config_file.is_file() else ""
     log = read_log(run / "log.jsonl")
     metadata = table.metadata
-    found = facts.findings(evaluation)
+    found = facts.findings(evaluation) if evaluation["splits"] else []
     pages = Environment(
         loader=PackageLoader("chiasm.evaluate"),
         autoescape=True,
@@ -201,7 +225,12 @@ def _render(
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         evaluation=evaluation,
         findings=found,
-        verdict=facts.verdict(found),
+        verdict=facts.verdict(found) if found else "",
+        embeds=bool(evaluation["splits"]),
+        conversions=conversions,
+        figure_names=FIGURES,
+        as_written=written,
+        as_interval=interval_of,
         meaning=facts.MEANING,
         ordered=facts.ordered,
         curves=curves(log, facts.batch_of(config)),

@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from chiasm.nn.linear import LayerNorm, Linear
+from chiasm.nn.linear import LayerNorm, Linear, linear
 
 
 def tied_words(x: Tensor, table: Tensor) -> Tensor:
     """Logits by the table that words are read with (arXiv 1608.05859). x: [..., D]; table: [V, D], the embedder's → float32 [..., V]."""
-    return F.linear(x, table.to(x.dtype)).float()
+    return linear(x, table).float()
 
 
 class WordHead(nn.Module):

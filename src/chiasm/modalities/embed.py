@@ -26,6 +26,11 @@ def _positions(table: Tensor, count: int, keep: Tensor | None, dtype: torch.dtyp
     return table[:count].to(dtype) if keep is None else table.to(dtype)[keep]
 
 
+def _rows(table: Tensor, index: Tensor, dtype: torch.dtype) -> Tensor:
+    """The same values either way: gradients are summed in the compute type; without them, only the rows are cast (a decoder reads one)."""
+    return F.embedding(index, table.to(dtype)) if torch.is_grad_enabled() else F.embedding(index, table).to(dtype)
+
+
 def sinusoidal(length: int, width: int) -> Tensor:
     """Sines at even and cosines at odd places, wavelengths from 2π to 10,000·2π: float32 [L, D] (arXiv 1706.03762, 3.5)."""
     angle = torch.arange(length)[:, None] * 10000.0 ** -(torch.arange(0, width, 2) / width)
@@ -100,14 +105,14 @@ class TextEmbedder(nn.Module):
         """items.value: int64 [I, N], N ≤ length → Tokens [I, N or K, D].
 
         positions: int64 [1 or I, N], where the tokens stand if not at 0 … N−1 (a decoder's next chunk, padding on the left)."""
-        x = F.embedding(items.value, self.table.to(dtype))
+        x = _rows(self.table, items.value, dtype)
         if self.factor != 1:
             x = x * self.factor
         if self.positions is not None:
             if positions is None:
                 x = x + self.positions[self.offset : self.offset + x.shape[1]].to(dtype)
             else:
-                x = x + F.embedding(positions + self.offset, self.positions.to(dtype))
+                x = x + _rows(self.positions, positions + self.offset, dtype)
         if self.segments is not None:
             segment = torch.zeros_like(items.value) if items.segment is None else items.segment
             x = x + F.embedding(segment, self.segments.to(dtype))
@@ -120,9 +125,11 @@ class TextEmbedder(nn.Module):
 class PatchEmbedder(nn.Module):
     """Non-overlapping patches, linearly projected, + learned positions (ViT, arXiv 2010.11929, 3.1).
 
-    For pictures a patch is p × p pixels; for sounds it is p log-mel frames over all bands. Kept patches are chosen
-    before the projection, so dropped ones cost nothing. A hidden patch has the value of the mean patch.
+    For pictures a patch is p × p pixels; for sounds it is p log-mel frames over all bands; for clips p × p pixels of several frames. Kept
+    patches are chosen before the projection, so dropped ones cost nothing. A hidden patch has the value of the mean patch.
 
+    moments: how often the `length` places come again, one time after the other; a position is then the sum of one in space and one in
+    time. None: there is no time, or nothing else.
     class_token: a learned first token, position 0, that is always kept. norm: the ε of a layer normalisation of all (CLIP), or None.
     """
 
@@ -136,6 +143,7 @@ class PatchEmbedder(nn.Module):
         class_token: bool = False,
         bias: bool = True,
         norm: float | None = None,
+        moments: int | None = None,
     ) -> None:
         super().__init__()
         self.modality = modality
@@ -147,6 +155,7 @@ class PatchEmbedder(nn.Module):
         self.register_buffer("mean", torch.full((patch_values,), 127.5))
         self.register_buffer("deviation", torch.full((patch_values,), 127.5))
         self.positions = nn.Parameter(torch.randn(length + class_token, width) * 0.05)
+        self.moments = None if moments is None else nn.Parameter(torch.randn(moments, width) * 0.05)
         self.class_token = nn.Parameter(torch.randn(width) * 0.05) if class_token else None
         self.norm = None if norm is None else _Norm(width, norm)
 
@@ -177,7 +186,10 @@ class PatchEmbedder(nn.Module):
         if hidden is not None:
             x = x.masked_fill(hidden, 0)
         x = F.linear(x, self.projection.to(dtype), None if self.bias is None else self.bias.to(dtype))
-        if self.class_token is None:
+        if self.moments is not None:
+            places = (self.moments[:, None] + self.positions).flatten(0, 1)
+            x = x + _positions(places, count, keep, dtype)
+        elif self.class_token is None:
             x = x + _positions(self.positions, count, keep, dtype)
         else:
             x = x + _positions(self.positions[1:], count, keep, dtype)
@@ -283,3 +295,33 @@ class AudioEmbedder(nn.Module):
         I, T, M = items.value.shape
         patches = items.value.reshape(I, T // self.patch, self.patch * M)
         return patches, items.valid.view(I, T // self.patch, self.patch).any(-1)
+
+
+class VideoEmbedder(nn.Module):
+    """Clips [I, F, S, S, 3] → F/t · (S/p)² tokens of t frames × p × p pixels each, time by time (tubelets: ViViT, arXiv 2103.15691, 3.2), with
+    learned positions in space and in time. A token is valid when any of its frames is."""
+
+    def __init__(self, frames: int, tubelet: int, size: int, patch: int, width: int) -> None:
+        super().__init__()
+        if size % patch or frames % tubelet:
+            raise ValueError(
+                f"{frames} frames of {size} pixels do not divide into tubelets of {tubelet} frames of {patch} pixels"
+            )
+        self.frames, self.tubelet, self.size, self.patch = frames, tubelet, size, patch
+        self.embed = PatchEmbedder(
+            "video", tubelet * patch * patch * 3, (size // patch) ** 2, width, moments=frames // tubelet
+        )
+
+    def forward(self, items: Items, dtype: torch.dtype) -> Tokens:
+        """items.value: uint8 [I, F, S, S, 3]; items.valid: bool [I, F] → Tokens [I, N or K, D]."""
+        return self.embed(*self._patches(items), items.keep, dtype, items.hidden)
+
+    def calibrate(self, items: Items) -> None:
+        patches, valid = self._patches(items)
+        self.embed.calibrate(patches[valid])
+
+    def _patches(self, items: Items) -> tuple[Tensor, Tensor]:
+        I, T, t, n, p = len(items.value), self.frames // self.tubelet, self.tubelet, self.size // self.patch, self.patch
+        tubelets = items.value.view(I, T, t, n, p, n, p, 3).permute(0, 1, 3, 5, 2, 4, 6, 7)
+        valid = items.valid.view(I, T, t).any(-1).repeat_interleave(n * n, 1)
+        return tubelets.reshape(I, T * n * n, t * p * p * 3), valid

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,7 @@ def read_image(data: bytes, size: int | None = None) -> NDArray[np.uint8]:
     if not data:
         raise MediaError("empty", "the picture has 0 bytes")
     opener = _opener(data)
-    try:
+    with _typed_errors("picture"):
         picture = opener(io.BytesIO(data))
         _check_size(picture.width, picture.height)
         if size is not None and picture.format == "JPEG":
@@ -72,15 +73,46 @@ def read_image(data: bytes, size: int | None = None) -> NDArray[np.uint8]:
             picture.draft(None, (max(1, int(picture.width * scale)), max(1, int(picture.height * scale))))
         picture.load()
         return _prepare(picture, _orientation(picture), size)
+
+
+def read_mask(data: bytes) -> NDArray[np.uint8]:
+    """Decode a PNG of 8-bit grey, or of a palette, to the values as they are stored, uint8 [H, W]: 0 is background, k the k-th box.
+
+    Raises MediaError as `read_image` does; ``format`` also for a PNG in colour, of 16 bits or of single bits.
+    """
+    if not data:
+        raise MediaError("empty", "the mask has 0 bytes")
+    if not data.startswith(_FORMATS[0][1]):
+        raise MediaError("format", f"a mask is a PNG; this starts with {data[:12]!r}")
+    with _typed_errors("mask"):
+        picture = PngImagePlugin.PngImageFile(io.BytesIO(data))
+        _check_size(picture.width, picture.height)
+        if picture.mode not in ("L", "P"):
+            raise MediaError("format", f"a mask is a PNG of 8-bit grey or of a palette; this one is {picture.mode}")
+        picture.load()
+        return np.asarray(picture).copy()
+
+
+def encode_mask(mask: NDArray[np.uint8]) -> bytes:
+    """uint8 [H, W] → the bytes of a grey PNG, which `read_mask` reads back as it was."""
+    file = io.BytesIO()
+    Image.fromarray(mask).save(file, "PNG")
+    return file.getvalue()
+
+
+@contextmanager
+def _typed_errors(what: str) -> Generator[None]:
+    try:
+        yield
     except MediaError:
         raise
     except (EOFError, struct.error) as error:
-        raise MediaError("truncated", f"the picture ends early ({error})") from None
+        raise MediaError("truncated", f"the {what} ends early ({error})") from None
     except MemoryError:
-        raise MediaError("too_large", "the picture does not fit into memory") from None
+        raise MediaError("too_large", f"the {what} does not fit into memory") from None
     except Exception as error:  # decoders of untrusted bytes raise nearly anything
         reason = "truncated" if "truncated" in str(error).lower() else "corrupt"
-        raise MediaError(reason, f"the picture cannot be decoded: {error}") from None
+        raise MediaError(reason, f"the {what} cannot be decoded: {error}") from None
 
 
 def picture_size(data: bytes) -> tuple[int, int]:
@@ -140,6 +172,11 @@ def _orientation(picture: Image.Image) -> int:
         return int(picture.getexif().get(ORIENTATION, 1))
     except Exception:  # damaged metadata must not cost the picture
         return 1
+
+
+def fit_picture(picture: Image.Image, size: int, orientation: int = 1) -> NDArray[np.uint8]:
+    """A decoded picture as `read_image` gives it: uint8 [size, size, 3]. orientation: EXIF's, how to turn it upright."""
+    return _prepare(picture, orientation, size)
 
 
 def _prepare(picture: Image.Image, orientation: int, size: int | None) -> NDArray[np.uint8]:

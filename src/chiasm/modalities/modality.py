@@ -9,7 +9,7 @@ from torch import nn
 
 from chiasm.config import ModelConfig
 from chiasm.modalities.audio import HOP, MELS, RATE
-from chiasm.modalities.embed import AudioEmbedder, ImageEmbedder, TextEmbedder
+from chiasm.modalities.embed import AudioEmbedder, ImageEmbedder, TextEmbedder, VideoEmbedder
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,10 @@ def image_tokens(model: ModelConfig) -> int:
     return (model.image.size // model.image.patch) ** 2
 
 
+def video_tokens(model: ModelConfig) -> int:
+    return model.video.frames // model.video.tubelet * (model.video.size // model.video.patch) ** 2
+
+
 MODALITY_TABLE: dict[str, Modality] = {
     row.name: row
     for row in (
@@ -54,6 +58,12 @@ MODALITY_TABLE: dict[str, Modality] = {
             audio_tokens,
             lambda m: m.audio.layers,
             lambda m, v: AudioEmbedder(m.audio.patch, MELS, audio_tokens(m), m.width),
+        ),
+        Modality(
+            "video",
+            video_tokens,
+            lambda m: m.video.layers,
+            lambda m, v: VideoEmbedder(m.video.frames, m.video.tubelet, m.video.size, m.video.patch, m.width),
         ),
     )
 }

@@ -32,19 +32,20 @@ def attend(
     bias: Tensor | None = None,
     allowed: Tensor | None = None,
     scale: float | None = None,
+    fused: bool = False,
 ) -> Tensor:
     """q: [B, H, N, d]; k, v: [B, H, M, d] → [B, H, N, d].
 
     valid: bool [B, M], True for keys that may be seen. causal: the last query sees the last key, and none sees what comes after
     its own. bias: [1 or B, H, N, M], added to the scores. allowed: bool [1 or B, N, M], True where the query may see the key.
-    scale: what the products are multiplied with, 1/√d where None.
+    scale: what the products are multiplied with, 1/√d where None. fused: take the fused kernel at any length.
 
     A query that may see no key yields the mean of the values, not NaN.
     """
     if scale is None:
         scale = float(q.shape[-1] ** -0.5)
     mask = _mask(q, k, valid, causal, bias, allowed)
-    if q.device.type != "cpu" or k.shape[-2] >= FUSED_FROM:
+    if fused or q.device.type != "cpu" or k.shape[-2] >= FUSED_FROM:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
     scores = torch.matmul(q if scale == 1 else q * scale, k.transpose(-1, -2))
     if mask is not None:
@@ -75,6 +76,8 @@ def _mask(
     q: Tensor, k: Tensor, valid: Tensor | None, causal: bool, bias: Tensor | None, allowed: Tensor | None
 ) -> Tensor | None:
     """What is added to the scores; it broadcasts to [B, H, N, M]."""
+    # One query is the last one: nothing is in its future.
+    causal = causal and q.shape[-2] > 1
     if valid is None and not causal and allowed is None:
         return bias
     # Additive and finite: a row without any valid key must not become NaN, and its output is never used.
@@ -82,8 +85,7 @@ def _mask(
     mask = torch.zeros((), dtype=q.dtype, device=q.device)
     if valid is not None:
         mask = mask + (~valid).to(q.dtype)[:, None, None, :] * lowest
-    # One query is the last one: nothing is in its future.
-    if causal and q.shape[-2] > 1:
+    if causal:
         future = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device)
         mask = mask + future.triu(k.shape[-2] - q.shape[-2] + 1).to(q.dtype) * lowest
     if allowed is not None:
@@ -121,10 +123,13 @@ class _Attention(nn.Module):
         causal: bool = False,
         bias: Tensor | None = None,
         allowed: Tensor | None = None,
+        decoding: bool = False,
     ) -> Tensor:
         """[B, H, N, d] → [B, N, H·d]."""
         if self.energy is None:
-            mixed = attend(q, k, v, valid, causal, bias, allowed, self.scale)
+            # One query in float32: the fused kernel reads keys and values where they are, in half the time of two products.
+            fused = decoding and q.shape[2] == 1 and q.dtype == torch.float32
+            mixed = attend(q, k, v, valid, causal, bias, allowed, self.scale, fused)
         else:
             mixed = attend_additively(q, k, v, self.energy, valid, causal, bias, allowed)
         return mixed.transpose(1, 2).reshape(q.shape[0], q.shape[2], self.inner)
@@ -175,7 +180,9 @@ class SelfAttention(_Attention):
         if cache is not None:
             k, v = cache.append(k, v)
             valid = cache.valid
-        return self.out(layout.pack(self._attend(q, k, v, valid, self.causal, bias, layout.allowed)))
+            if valid is not None and layout.length == 1:
+                valid, bias = None, _added(cache.owner.mask(q.dtype), bias)
+        return self.out(layout.pack(self._attend(q, k, v, valid, self.causal, bias, layout.allowed, cache is not None)))
 
 
 class CrossAttention(_Attention):
@@ -222,7 +229,14 @@ class CrossAttention(_Attention):
                 cache.memory = (k, v, valid)
         q = layout.unpack(self.q(x if places is None else x + places))
         q = q.view(layout.batch, layout.length, self.heads, self.head_width).transpose(1, 2)
-        return self.out(layout.pack(self._attend(q, k, v, valid)))
+        return self.out(layout.pack(self._attend(q, k, v, valid, decoding=cache is not None)))
+
+
+def _added(mask: Tensor | None, bias: Tensor | None) -> Tensor | None:
+    """A finite mask and a bias of the scores as one."""
+    if mask is None or bias is None:
+        return bias if mask is None else mask
+    return (mask + bias).clamp(min=torch.finfo(bias.dtype).min / 2)
 
 
 def _swap(first: Tensor, rest: Tensor, at: int) -> Tensor:

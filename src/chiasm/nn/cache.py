@@ -4,6 +4,7 @@
     trunk(prompt, memory=memory, cache=cache)      # any chunk, padded on the left or on the right
     trunk(token, cache=cache)                      # one more token a sequence, as often as wanted
     cache.reorder(index)                           # beam search: sequence i goes on from sequence index[i]
+    other = cache.fork(index)                      # the same in a cache of its own
 
 For inference only: the buffers are written in place.
 """
@@ -55,8 +56,11 @@ class Cache:
         self.length = 0
         self.positions = torch.zeros(1, 0, dtype=torch.int64)
         self._blocks: dict[int, BlockCache] = {}
+        self._batch: int | None = None
+        # Both only once something was padding: bool [B, room] of all tokens, int64 [B, 1] how many of them are valid.
         self._valid: Tensor | None = None
-        self._dense = True
+        self._count: Tensor | None = None
+        self._mask: Tensor | None = None
 
     def __getitem__(self, block: int) -> BlockCache:
         if block not in self._blocks:
@@ -66,41 +70,80 @@ class Cache:
     @property
     def valid(self) -> Tensor | None:
         """bool [B, length] of all tokens so far; None where all are valid."""
-        return None if self._dense else self._valid
+        return None if self._valid is None else self._valid[:, : self.length]
 
     @property
     def has_memory(self) -> bool:
         return any(block.memory is not None for block in self._blocks.values())
 
+    def mask(self, dtype: torch.dtype) -> Tensor | None:
+        """What is added to the scores of one query a sequence: [B, 1, 1, length], made once for all blocks; None where all are valid."""
+        valid = self.valid
+        if valid is None:
+            return None
+        if self._mask is None or self._mask.dtype != dtype:
+            self._mask = (~valid).to(dtype)[:, None, None].mul_(torch.finfo(dtype).min / 2)
+        return self._mask
+
     def next_positions(self, valid: Tensor) -> Tensor:
         """Where the tokens of a next chunk, valid: bool [B, N], will stand: int64 [1 or B, N]. For learned positions, which are added
         before the trunk: `embedder(items, dtype, cache.next_positions(items.valid))`."""
-        if self._dense and bool(valid.all()):
+        if self._count is None and bool(valid.all()):
             return torch.arange(self.length, self.length + valid.shape[1], device=valid.device)[None]
-        before = 0 if self._valid is None else self._valid.sum(1, keepdim=True)
+        before = self.length if self._count is None else self._count
         return (before + valid.cumsum(1) - 1).clamp(min=0)
 
     def extend(self, valid: Tensor) -> None:
         """A chunk of tokens, bool [B, N], begins; the trunk says so before its first block."""
-        if self._valid is not None and self._valid.shape[0] != valid.shape[0]:
-            raise ValueError(f"the cache holds {self._valid.shape[0]} sequences and is given {valid.shape[0]}")
+        if self._batch is not None and self._batch != len(valid):
+            raise ValueError(f"the cache holds {self._batch} sequences and is given {len(valid)}")
+        start, self._batch = self.length, len(valid)
         self.positions = self.next_positions(valid)
-        self._dense = self._dense and bool(valid.all())
-        self._valid = valid if self._valid is None else torch.cat([self._valid, valid], 1)
         self.length += valid.shape[1]
+        self._mask = None
+        if self._valid is None and bool(valid.all()):
+            return
+        if self._count is None:
+            self._count = torch.full((len(valid), 1), start, device=valid.device)
+        if self._valid is None or self.length > self._valid.shape[1]:
+            before = self._valid
+            self._valid = torch.ones(len(valid), max(64, 2 * self.length), dtype=torch.bool, device=valid.device)
+            if before is not None:
+                self._valid[:, :start] = before[:, :start]
+        self._valid[:, start : self.length] = valid
+        self._count = self._count + valid.sum(1, keepdim=True)
 
-    def reorder(self, index: Tensor) -> None:
-        """Sequence i goes on from sequence index[i], int64 [B']; B' may differ from B, so one prompt can become several beams."""
-        if self._valid is not None:
-            self._valid = self._valid[index]
-        if self.positions.shape[0] > 1:
-            self.positions = self.positions[index]
+    def reorder(self, index: Tensor, start: int = 0) -> None:
+        """Sequence i goes on from sequence index[i], int64 [B']; B' may differ from B, so one prompt can become several beams.
+
+        start: the tokens before it, and the memory, are the same in sequences that take each other's place (beams of one prompt), and are
+        not moved.
+        """
+        if start:
+            for block in self._blocks.values():
+                for buffer in (block.keys, block.values):
+                    if buffer is not None:
+                        recent = buffer[:, :, start : self.length]
+                        recent.copy_(recent.index_select(0, index))
+            return
+        self.__dict__.update(self.fork(index).__dict__)
         for block in self._blocks.values():
-            if block.keys is not None and block.values is not None:
-                block.keys, block.values = block.keys[index], block.values[index]
+            block.owner = self
+
+    def fork(self, index: Tensor) -> Cache:
+        """A cache of its own in which sequence i goes on from sequence index[i] of this one, int64 [B']."""
+        other = Cache()
+        other.length, other._batch = self.length, len(index)
+        other.positions = self.positions if len(self.positions) == 1 else self.positions[index]
+        other._valid = None if self._valid is None else self._valid[index]
+        other._count = None if self._count is None else self._count[index]
+        for number, block in self._blocks.items():
+            mine = other[number]
+            mine.keys, mine.values = _taken(block.keys, index, self.length), _taken(block.values, index, self.length)
             if block.memory is not None:
                 k, v, valid = block.memory
-                block.memory = (k[index], v[index], None if valid is None else valid[index])
+                mine.memory = (k[index], v[index], None if valid is None else valid[index])
+        return other
 
 
 def _room(buffer: Tensor | None, new: Tensor, start: int, stop: int) -> Tensor:
@@ -108,7 +151,22 @@ def _room(buffer: Tensor | None, new: Tensor, start: int, stop: int) -> Tensor:
     if buffer is not None and stop <= buffer.shape[2]:
         return buffer
     B, H, _, d = new.shape
-    larger = new.new_empty(B, H, max(64, 2 * stop), d)
+    larger = _empty(new, (B, H, max(64, 2 * stop), d))
     if buffer is not None:
         larger[:, :, :start] = buffer[:, :, :start]
     return larger
+
+
+def _taken(buffer: Tensor | None, index: Tensor, length: int) -> Tensor | None:
+    """Sequences `index` of a buffer [B, H, room, d], in as much room."""
+    if buffer is None:
+        return None
+    taken = _empty(buffer, (len(index), *buffer.shape[1:]))
+    taken[:, :, :length] = buffer[:, :, :length].index_select(0, index)
+    return taken
+
+
+def _empty(like: Tensor, shape: tuple[int, ...]) -> Tensor:
+    # An ordinary tensor also within inference mode, so that the cache can be gone on with outside of it.
+    with torch.inference_mode(False):
+        return torch.empty(shape, dtype=like.dtype, device=like.device)

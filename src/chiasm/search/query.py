@@ -1,4 +1,4 @@
-"""Asking an indexed table: text, image or audio in, the records whose vectors lie nearest out."""
+"""Asking an indexed table: text, image, audio or video in, the records whose vectors lie nearest out."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is asked. With several of text, image and audio, their directions are added.
+    """What is asked. With several of text, image, audio and video, their directions are added.
 
-    to: whose vectors are searched; None = image where there are any, else text; "any" = each record's best.
+    to: whose vectors are searched; None = image where there are any, else video, else text; "any" = each record's best.
     (Cosines of different modalities are not on one scale, so "any" favours the query's own modality.)
     where: SQL over the table's columns.
     hybrid: weight of the full-text ranking of `text`; 0 = vectors only, 1 = words only.
@@ -31,7 +31,8 @@ class Query:
     text: str | None = None
     image: str | Path | bytes | Media | None = None
     audio: str | Path | bytes | Media | None = None
-    to: Literal["text", "image", "audio", "any"] | None = None
+    video: str | Path | bytes | Media | None = None
+    to: Literal["text", "image", "audio", "video", "any"] | None = None
     k: int = 10
     where: str | None = None
     hybrid: float = 0.0
@@ -88,7 +89,7 @@ def search(table: Table, query: Query, model: Embedder) -> list[Hit]:
     single question. From there on Lance's IVF_PQ index answers, re-ranked by the exact vectors.
 
     Raises DataError where the table is not indexed, ModelError where another model indexed it, ConfigError
-    for a query that cannot be asked, MediaError for a picture or sound that cannot be read.
+    for a query that cannot be asked, MediaError for a picture, sound or clip that cannot be read.
     """
     info = index_info(table)
     _check(query, info, table)
@@ -121,7 +122,7 @@ def query_vector(query: Query, model: Embedder) -> NDArray[np.float32]:
     parts: list[NDArray[np.float32]] = []
     if query.text is not None:
         parts.append(model.embed_items("text", [Text(query.text)])[0])
-    for modality, given in (("image", query.image), ("audio", query.audio)):
+    for modality, given in (("image", query.image), ("audio", query.audio), ("video", query.video)):
         if given is not None:
             parts.append(model.embed_items(modality, [_media(given)])[0])
     total = np.sum(parts, axis=0)
@@ -140,8 +141,8 @@ def _rows(table: Table, where: str) -> NDArray[np.int64]:
 
 
 def _check(query: Query, info: IndexInfo, table: Table) -> None:
-    if query.text is None and query.image is None and query.audio is None:
-        raise ConfigError("nothing to search for: give a text, an image or a sound")
+    if query.text is None and query.image is None and query.audio is None and query.video is None:
+        raise ConfigError("nothing to search for: give a text, an image, a sound or a clip")
     if query.text is not None and not query.text.strip():
         raise ConfigError("the text to search for is empty")
     if query.k < 1:
@@ -161,7 +162,7 @@ def _targets(query: Query, info: IndexInfo) -> tuple[str, ...]:
         return held
     if query.to is not None:
         return (query.to,)
-    return ("image",) if "image" in held else ("text",) if "text" in held else held[:1]
+    return next(((name,) for name in ("image", "video", "text") if name in held), held[:1])
 
 
 def _media(given: str | Path | bytes | Media) -> Media:

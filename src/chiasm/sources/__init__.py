@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,37 +12,45 @@ from chiasm.sources.source import Progress, Source
 if TYPE_CHECKING:
     from chiasm.config import BuildConfig
 
-__all__ = ["Progress", "Source", "open_source"]
+__all__ = ["EMBEDDED", "Progress", "Source", "open_source"]
+
+
+EMBEDDED = {
+    "emoji": ("emoji", "EmojiSource"),
+    "emoji-scenes": ("scenes", "SceneSource"),
+    "emoji-motion": ("motion", "MotionSource"),
+    "emoji-dialogue": ("dialogue", "DialogueSource"),
+    "emoji-sessions": ("sessions", "SessionSource"),
+    "spoken-commands": ("commands", "CommandSource"),
+    "sentiment": ("sentiment", "SentimentSource"),
+    "python-docs": ("python_docs", "DocsSource"),
+}
+"""Sources by name: where each is."""
 
 
 def open_source(spec: str, config: BuildConfig) -> Source:
-    """`emoji`, `emoji-scenes`, a manifest file (.jsonl, .csv, .parquet), a folder that holds a manifest.*, or a folder of
-    files.
+    """A source of EMBEDDED, a manifest file (.jsonl, .csv, .parquet), a folder that holds a manifest.* or one file a split
+    (train.parquet, test.parquet), or a folder of files.
 
     Opening is cheap: nothing is read but names. Raises DataError where nothing is there, and ConfigError for
     a file that is no manifest.
     """
-    if spec == "emoji":
-        from chiasm.sources.emoji import EmojiSource
-
-        return EmojiSource(config)
-    if spec == "emoji-scenes":
-        from chiasm.sources.scenes import SceneSource
-
-        return SceneSource(config)
+    if spec in EMBEDDED:
+        module, name = EMBEDDED[spec]
+        return getattr(import_module(f"chiasm.sources.{module}"), name)(config)
     from chiasm.sources.folder import FolderSource
-    from chiasm.sources.manifest import SUFFIXES, ManifestSource
+    from chiasm.sources.manifest import SUFFIXES, ManifestSource, find_manifests
 
     path = Path(spec)
     try:
         if path.is_dir():
-            manifests = [path / f"manifest{suffix}" for suffix in SUFFIXES]
-            found = next((manifest for manifest in manifests if manifest.is_file()), None)
-            return FolderSource(path, config) if found is None else ManifestSource(found, config)
+            found = find_manifests(path)
+            return ManifestSource(found, config) if found else FolderSource(path, config)
         if path.is_file():
             if path.suffix.lower() in SUFFIXES:
                 return ManifestSource(path, config)
             raise ConfigError(f"{spec}: neither a folder nor a manifest ({', '.join(SUFFIXES)})")
     except (OSError, ValueError) as error:
         raise DataError(f"{spec[:200]}: cannot be opened: {error}") from None
-    raise DataError(f"{spec}: no such folder or manifest, and no source of that name (there are: emoji, emoji-scenes)")
+    known = ", ".join(EMBEDDED)
+    raise DataError(f"{spec}: no such folder or manifest, and no source of that name (there are: {known})")

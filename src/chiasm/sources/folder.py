@@ -3,8 +3,8 @@ cat.wav.
 
 - `cat.txt` holds the record's texts: paragraphs (separated by blank lines) are texts of their own; lines
 within one are joined. - A language after the stem says in which language a text or a recording is:
-`cat.de.txt`, `cat.de.wav` (two or three letters, optionally a region: `pt_BR`), unless a picture has that
-whole name. The dot matters: `cat_de.txt` is another record. - The name of the file's folder, below the root,
+`cat.de.txt`, `cat.de.wav` (two or three letters, optionally a region: `pt_BR`), unless a picture or a clip has
+that whole name. The dot matters: `cat_de.txt` is another record. - The name of the file's folder, below the root,
 becomes the label `folder`; a path, where it is deeper. - Hidden files and folders are passed over. Files of
 other kinds are noted in the ledger, and never silently lost.
 """
@@ -28,6 +28,7 @@ KINDS = {
     "text": (".txt",),
     "image": (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"),
     "audio": (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"),
+    "video": (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ogv", ".flv", ".wmv", ".3gp"),
 }
 """Which file names are taken for what; what is really inside is seen when the build reads them."""
 
@@ -62,11 +63,11 @@ class FolderSource:
                 others.append(path)
             else:
                 known.append((kind, path))
-        pictures = {str(Path(path).with_suffix("")) for kind, path in known if kind == "image"}
+        seen = {str(Path(path).with_suffix("")) for kind, path in known if kind in ("image", "video")}
         for kind, path in known:
             plain = str(Path(path).with_suffix(""))
-            # A picture of the whole name settles it: my.dog.txt belongs to my.dog.png, and "dog" is no language.
-            match = _LANGUAGE.match(Path(path).stem) if kind != "image" and plain not in pictures else None
+            # A picture or clip of the whole name settles it: my.dog.txt belongs to my.dog.png, and "dog" is no language.
+            match = _LANGUAGE.match(Path(path).stem) if plain not in seen else None
             name, language = (match["stem"], match["language"]) if match else (Path(path).stem, None)
             key = str(Path(path).with_name(name))
             records.setdefault(key, []).append((kind, language, path))
@@ -90,7 +91,9 @@ class FolderSource:
     def records(self) -> Iterator[Record | Rejected]:
         records, others = self._found
         for path in others:
-            message = "not a picture, sound or text by its name" if Path(path).suffix else "a file without a suffix"
+            message = (
+                "not a picture, sound, clip or text by its name" if Path(path).suffix else "a file without a suffix"
+            )
             yield Rejected(path, "record", "unknown_kind", message)
         for key, files in records.items():
             remarks: list[Rejected] = []
@@ -109,6 +112,7 @@ class FolderSource:
                 texts=tuple(texts),
                 image=_media(files, "image"),
                 audio=_media(files, "audio"),
+                video=_media(files, "video"),
                 labels=() if folder == "." else (Label("folder", folder),),
                 source=self.name,
             )

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from chiasm.sources.scene_layout import OPPOSITE, PREDICATES, Relations, Thing, only_one
-from chiasm.sources.scene_words import Names, pick
+from chiasm.sources.scene_words import Names, article, pick
 from chiasm.types import Question
 
 
@@ -48,8 +48,7 @@ Asked = tuple[str, str]
 def _counting(rng: np.random.Generator, things: Sequence[Thing], names: Sequence[str]) -> Iterator[Asked]:
     yield pick(rng, ("How many pictures are there?", "How many pictures are shown?")), str(len(things))
     name, there = _perhaps_there(rng, things, names)
-    a = f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
-    yield pick(rng, ("Is there {a}?", "Can you see {a}?")).format(a=a), _yes(there)
+    yield pick(rng, ("Is there {a}?", "Can you see {a}?")).format(a=article(name)), _yes(there)
     if len(things) == 1:
         yield pick(rng, ("What is shown?", "What is in the picture?")), things[0].name
 

@@ -190,6 +190,11 @@ def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
     return options[int(rng.integers(len(options)))]
 
 
+def article(name: str) -> str:
+    """ "a cat", "an owl"."""
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+
+
 def _by_list(
     rng: np.random.Generator, grammar: Grammar, things: Sequence[Thing], relations: Relations, names: Names, code: str
 ) -> str:

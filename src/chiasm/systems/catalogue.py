@@ -8,6 +8,7 @@ from typing import Any
 from chiasm.errors import ConfigError
 from chiasm.systems.adapter_xl import ADAPTER_XL
 from chiasm.systems.albef import ALBEF
+from chiasm.systems.audio_quantizer import AUDIO_QUANTIZER
 from chiasm.systems.bert import BERT
 from chiasm.systems.clip import CLIP
 from chiasm.systems.detr import DETR
@@ -15,6 +16,7 @@ from chiasm.systems.early_late import EARLY_FUSION, LATE_FUSION
 from chiasm.systems.ernie_m import ERNIE_M
 from chiasm.systems.ernie_vil import ERNIE_VIL
 from chiasm.systems.gpt import GPT
+from chiasm.systems.image_quantizer import IMAGE_QUANTIZER
 from chiasm.systems.moco import MOCO
 from chiasm.systems.oscar import OSCAR
 from chiasm.systems.resnet import RESNET
@@ -56,6 +58,8 @@ SPECS: dict[str, Spec[Any]] = {
         ADAPTER_XL,
         EARLY_FUSION,
         LATE_FUSION,
+        IMAGE_QUANTIZER,
+        AUDIO_QUANTIZER,
     )
 }
 

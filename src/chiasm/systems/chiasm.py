@@ -1,11 +1,11 @@
 """chiasm: the flagship. One encoder for every modality, one space.
 
-Takes in     text, image, audio (any subset; a record may lack any of them)
+Takes in     text, image, audio, video (any subset; a record may lack any of them)
 Trunk        multiway: self-attention shared by all modalities, a feed-forward expert a modality (VLMo, arXiv 2111.02358;
              BEiT-3, arXiv 2208.10442); or, by configuration, a separate trunk a modality (CLIP, arXiv 2103.00020)
 Head         mean of the tokens → linear → unit length
 Objective    InfoNCE over every pair of modalities in the batch, learned temperature; or SigLIP's sigmoid loss
-Differs      from VLMo: no staged pretraining; the experts are trained together from the start, and audio is one of them
+Differs      from VLMo: no staged pretraining; the experts are trained together from the start, and audio and video are among them
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from chiasm.config import ModelConfig, ObjectiveConfig
 from chiasm.heads.project import Projection
-from chiasm.modalities.embed import AudioEmbedder, ImageEmbedder
+from chiasm.modalities.embed import AudioEmbedder, ImageEmbedder, VideoEmbedder
 from chiasm.modalities.modality import MODALITY_TABLE
 from chiasm.nn.transformer import Transformer, make_transformer
 from chiasm.types import Items, Output
@@ -69,7 +69,7 @@ class Chiasm(nn.Module):
         """Standardise the inputs by these samples: once, before the first step; what was seen is kept with the weights."""
         for modality, part in items.items():
             embedder = self.embedders[modality]
-            if isinstance(embedder, (ImageEmbedder, AudioEmbedder)):
+            if isinstance(embedder, (ImageEmbedder, AudioEmbedder, VideoEmbedder)):
                 embedder.calibrate(part)
 
     def output(self, embedding: Mapping[str, Tensor]) -> Output:

@@ -34,7 +34,8 @@ class System(nn.Module):
 
         a label's name ("matched", "class", "answer" …): logits [B, C] · "features": [B, D] · "text", "image" …: unit-length embeddings
         [B, E] · "words": logits [n, V] of the n tokens of items["text"] (or items["target"]) whose target is not IGNORE, in order ·
-        "boxes": [B, Q, 4] as x0 y0 x1 y1 with "objects": logits [B, Q, C+1], the last for nothing
+        "boxes": [B, Q, 4] as x0 y0 x1 y1 with "objects": logits [B, Q, C+1], the last for nothing ·
+        of what reconstructs: the input's own key, in 0 … 255, with "codes": [B, steps, G], −1 where there is none, and "sizes": [G]
         """
         raise NotImplementedError
 
@@ -67,9 +68,11 @@ class Measure(Generic[S]):
                 one token that stands there
     detection   share of the objects that are found (class and IoU ≥ 0.5); chance = with pictures shuffled
     generation  translate() against the target tokens: F1 of tokens; chance = with sources shuffled
+    reconstruction  predict()[key] ("image", "audio") against items[key]: PSNR in dB, or the log-mel distance in dB, negated, so that more is
+                better; chance = the training records' mean picture or mean spectrum; beside it the use of predict()["codes"]
     """
 
-    kind: Literal["label", "probe", "retrieval", "words", "detection", "generation"]
+    kind: Literal["label", "probe", "retrieval", "words", "detection", "generation", "reconstruction"]
     key: str
     task: Callable[[S], Task]
 

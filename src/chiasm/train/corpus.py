@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from chiasm.batches.sound_views import Sound
 from chiasm.batches.store import Store
 from chiasm.batches.task import Corpus, Facts, Task
-from chiasm.config import SystemRunConfig
+from chiasm.config import AudioConfig, ModelConfig, SystemRunConfig
 from chiasm.dataset.table import Table
 from chiasm.errors import ConfigError, DataError, MediaError
 from chiasm.modalities.image import picture_size, read_image
+from chiasm.modalities.prepare import decoder as decoder_of
 from chiasm.modalities.regions import RegionProvider
 from chiasm.modalities.text import Tokenizer
 from chiasm.train.distributed import World
@@ -63,7 +65,7 @@ def prepare_corpora(
     regions: tuple[int, int] | None = None,
     given: Given | None = None,
 ) -> Corpora:
-    """Read the splits, train the tokenizer (unless a checkpoint brings it), decode the pictures that `tasks` look at.
+    """Read the splits, train the tokenizer (unless a checkpoint brings it), decode the pictures and sounds that `tasks` ask for.
 
     regions: (numbers that describe a region, side of its crop in pixels) where a task asks for regions. given: of a trained system.
     Raises DataError where the table lacks what the tasks need, ConfigError for a label that it does not have.
@@ -85,6 +87,7 @@ def prepare_corpora(
             table, "image", decoder, with_picture, {"side": side}, run / "cache", data.cache_mib, world, progress
         )
         pictured = [np.array([row in with_picture and _there(pictures, row) for row in part.tolist()]) for part in rows]
+    sounds, sounding = _sounds(config, tasks, table, rows, run, world, progress)
     if tokenizer is None:
         tokenizer = Tokenizer.train(_texts(records[0]), data.vocabulary)
     provider = None if given is None else given.regions
@@ -105,8 +108,10 @@ def prepare_corpora(
             label=label,
             regions=provider,
             identity=_identity(part),
+            sounds=sounds,
+            sounding=heard,
         )
-        for part, where, seen in zip(records, rows, pictured, strict=True)
+        for part, where, seen, heard in zip(records, rows, pictured, sounding, strict=True)
     ]
     return Corpora(table.created, corpora[0], corpora[1] if len(corpora) > 1 else None)
 
@@ -114,6 +119,47 @@ def prepare_corpora(
 def _side(tasks: Sequence[Task]) -> int | None:
     """The largest side that a view wants; views scale down what is larger than theirs."""
     return max((view.picture for task in tasks for view in task.views if view.picture is not None), default=None)
+
+
+def _sounds(
+    config: SystemRunConfig,
+    tasks: Sequence[Task],
+    table: Table,
+    rows: Sequence[NDArray[np.int64]],
+    run: Path,
+    world: World,
+    progress: Progress | None,
+) -> tuple[Store | None, list[list[list[int]]]]:
+    """The decoded sounds where a view asks for them, and of each record of each split the indices of those that can be read."""
+    asked = [view for task in tasks for view in task.views if isinstance(view, Sound)]
+    if not asked:
+        return None, [[[] for _ in part] for part in rows]
+    seconds, patch = max(view.seconds for view in asked), asked[0].patch
+    wanted: dict[int, list[int]] = {}
+    for part in rows:
+        for start in range(0, len(part), 256):
+            chunk = part[start : start + 256]
+            for row, record in zip(chunk.tolist(), table.records(chunk, columns=["id", "audio"]), strict=True):
+                if record.audio:
+                    wanted[row] = list(range(len(record.audio)))
+    if not wanted:
+        return None, [[[] for _ in part] for part in rows]
+    audio = AudioConfig(seconds=seconds, patch=patch)
+    store = open_store(
+        table,
+        "audio",
+        decoder_of("audio", ModelConfig(audio=audio)),
+        wanted,
+        {"seconds": seconds, "patch": patch},
+        run / "cache",
+        config.data.cache_mib,
+        world,
+        progress,
+    )
+    return store, [
+        [[index for index in wanted.get(row, ()) if _there(store, row, index)] for row in part.tolist()]
+        for part in rows
+    ]
 
 
 def _records(table: Table, rows: NDArray[np.int64], languages: Sequence[str] | None) -> list[Record]:
@@ -166,8 +212,8 @@ def _identity(records: Sequence[Record]) -> NDArray[np.int64]:
     )
 
 
-def _there(store: Store, row: int) -> bool:
-    return store.get([(row, 0)])[0] is not None
+def _there(store: Store, row: int, index: int = 0) -> bool:
+    return store.get([(row, index)])[0] is not None
 
 
 def _texts(records: Sequence[Record]) -> list[str]:

@@ -15,25 +15,30 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from chiasm.batches.maker import pad_sounds
+from chiasm.batches.maker import pad_sounds, stack_clips
 from chiasm.batches.store import Decode
-from chiasm.config import RunConfig, load_config
+from chiasm.config import DecodingConfig, RunConfig, load_config
 from chiasm.errors import ConfigError, MediaError, ModelError
 from chiasm.modalities.media import read_bytes
 from chiasm.modalities.prepare import decoder
 from chiasm.modalities.text import Tokenizer, clean_text
 from chiasm.systems.chiasm import Chiasm, make_chiasm
 from chiasm.train import checkpoint
+from chiasm.train.joint import CONVERSION_FILE
 from chiasm.train.machine import choose_device, choose_dtype, cores
 from chiasm.train.system_model import SYSTEM_FILE
-from chiasm.types import Items, Media, Text
+from chiasm.types import Converted, Items, Media, Record, Text
 
 Medium = str | Path | bytes | Media
 """A file's path, its bytes, or a Media."""
 
+NO_TASKS = (
+    "this model embeds and does not convert: it was trained without tasks (docs/converting.md says what they are)"
+)
+
 
 class LoadedModel(ABC):
-    """Embeds texts, pictures and sounds into one space: unit-length vectors whose dot product is the cosine similarity."""
+    """Embeds texts, pictures, sounds and clips into one space: unit-length vectors whose dot product is the cosine similarity."""
 
     def __init__(self, device: torch.device, path: Path, remember: bool = False) -> None:
         self.device, self.path = device, path
@@ -76,19 +81,38 @@ class LoadedModel(ABC):
         text: str | Sequence[str] | None = None,
         image: Medium | Sequence[Medium] | None = None,
         audio: Medium | Sequence[Medium] | None = None,
+        video: Medium | Sequence[Medium] | None = None,
     ) -> NDArray[np.float32]:
         """Embed one kind of thing, one or several: float32 [n, E].
 
-        Raises ConfigError unless exactly one of text, image and audio is given, MediaError for what cannot be read.
+        Raises ConfigError unless exactly one of them is given, MediaError for what cannot be read.
         """
-        given = {
-            name: value for name, value in (("text", text), ("image", image), ("audio", audio)) if value is not None
-        }
+        asked = {"text": text, "image": image, "audio": audio, "video": video}
+        given = {name: value for name, value in asked.items() if value is not None}
         if len(given) != 1:
             raise ConfigError(f"embed one modality at a time; given: {', '.join(given) or 'none'}")
         ((modality, value),) = given.items()
         many = [value] if isinstance(value, (str, bytes, Path, Media)) else list(value)
-        return self.embed_items(modality, [_item(modality, one) for one in many])
+        return self.embed_items(modality, [as_item(modality, one) for one in many])
+
+    def convert(
+        self,
+        *,
+        text: str | None = None,
+        image: Medium | None = None,
+        audio: Medium | None = None,
+        video: Medium | None = None,
+        record: Record | None = None,
+        to: str = "text",
+        task: str | None = None,
+        language: str | None = None,
+        by: str | None = None,
+        choices: Sequence[str] | None = None,
+        decoding: DecodingConfig | None = None,
+        show: Callable[[str], None] | None = None,
+    ) -> Converted:
+        """See train/converting.py: what a run with tasks does. Raises ModelError where this model has none."""
+        raise ModelError(f"{self.path}: {NO_TASKS}")
 
     def embed_items(
         self,
@@ -146,7 +170,9 @@ class EmbeddingModel(LoadedModel):
         return self.config.model.embedding
 
     def _weights(self) -> tuple[str, Mapping[str, Tensor]]:
-        return self.config.model.model_dump_json(), self.model.state_dict()
+        # A model from before there was video keeps its identity, and the indexes that were made with it.
+        config = self.config.model.model_dump_json(exclude=None if "video" in self.modalities else {"video"})
+        return config, self.model.state_dict()
 
     @torch.no_grad()
     def _compute(self, modality: str, items: Sequence[Text | Media]) -> NDArray[np.float32]:
@@ -160,6 +186,8 @@ class EmbeddingModel(LoadedModel):
             arrays = decode_all(items, decoder(modality, config)[0])
             if modality == "image":
                 made = image_items(arrays)
+            elif modality == "video":
+                made = stack_clips(arrays, np.arange(len(items)))
             else:
                 made = pad_sounds(arrays, np.arange(len(items)), config.audio.patch)
         return Items(made.value.to(self.device), made.valid.to(self.device), made.owner.to(self.device))
@@ -197,6 +225,10 @@ def load(run: Path, device: str = "auto", remember: bool = False) -> LoadedModel
         from chiasm.train.system_embedder import load_embedder
 
         return load_embedder(path, choose_device(device), remember)
+    if (path / CONVERSION_FILE).is_file():
+        from chiasm.train.converting import load_converting
+
+        return load_converting(path, device, remember)
     found = checkpoint.load(path)
     config = load_config(RunConfig, path / "config.yaml")
     tokenizer = Tokenizer.load(path / "tokenizer.json")
@@ -210,7 +242,8 @@ def load(run: Path, device: str = "auto", remember: bool = False) -> LoadedModel
     return EmbeddingModel(config, model.to(chosen), tokenizer, chosen, path, remember)
 
 
-def _item(modality: str, value: Medium) -> Text | Media:
+def as_item(modality: str, value: Medium) -> Text | Media:
+    """A text, or a medium from its path or bytes."""
     if modality == "text":
         if not isinstance(value, str):
             raise ConfigError(f"a text is a str, not {type(value).__name__}")

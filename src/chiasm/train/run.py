@@ -23,6 +23,7 @@ from chiasm.train.distributed import World
 from chiasm.train.embedding import EmbeddingJob
 from chiasm.train.folder import open_run
 from chiasm.train.job import Job
+from chiasm.train.joint import JointJob
 from chiasm.train.launch import under_torchrun, workers
 from chiasm.train.log import ChanceWarning, Log
 from chiasm.train.machine import (
@@ -70,10 +71,9 @@ def train(config: AnyRunConfig, out: Path, *, resume: bool = False, progress: Pr
         config = config.model_copy(
             update={
                 "train": settings.model_copy(update={"processes": number}),
-                # Absolute: a run is resumed from wherever its user stands.
-                "data": config.data.model_copy(update={"table": str(Path(config.data.table).resolve())}),
             }
         )
+        config = _absolute(config)
     with open_run(out, config, resume, World()) as kept, workers(out, int(kept.train.processes)) as world:
         try:
             return train_as(world, kept, out, progress)
@@ -100,15 +100,17 @@ def train_as(world: World, config: AnyRunConfig, out: Path, progress: Progress |
         return TrainResult(out, found.step, float(found.state["seconds"]), ())
     if world.leads and (out / "checkpoints").is_dir():
         checkpoint.tidy(out / "checkpoints", found)
-    built = Table(config.data.table).created
+    built = _built(config)
     if found and found.state.get("table") != built:
         raise DataError(
-            f"{config.data.table}: was built anew since this run began ({found.state.get('table')}); a run cannot go on with other data: "
+            f"{', '.join(tables_of(config))}: was built anew since this run began ({found.state.get('table')}); a run cannot go on with other data: "
             "train a new one"
         )
     tokenizer = Tokenizer.load(found.path / "tokenizer.json") if found else None
     job: Job
-    if isinstance(config, RunConfig):
+    if isinstance(config, RunConfig) and config.tasks:
+        job = JointJob(config, out, world, device, dtype, tokenizer, progress)
+    elif isinstance(config, RunConfig):
         job = EmbeddingJob(config, out, world, device, dtype, tokenizer, progress)
     else:
         job = SystemJob(config, out, world, device, dtype, tokenizer, progress)
@@ -123,6 +125,33 @@ def train_as(world: World, config: AnyRunConfig, out: Path, progress: Progress |
         optimizer.load(dict(found.optimizer))
         step, before = found.step, float(found.state["seconds"])
     return _Loop(config, out, world, device, job, optimizer, progress).run(step, before)
+
+
+def tables_of(config: AnyRunConfig) -> list[str]:
+    """The tables that a run reads."""
+    if not (isinstance(config, RunConfig) and config.tasks):
+        return [config.data.table]
+    return sorted({task.table or config.data.table for task in config.tasks.values()})
+
+
+def _built(config: AnyRunConfig) -> str:
+    """When the run's tables were built, as its checkpoints keep it."""
+    return " ".join(sorted({Table(path).created for path in tables_of(config)}))
+
+
+def _absolute(config: AnyRunConfig) -> AnyRunConfig:
+    """With absolute paths: a run is resumed from wherever its user stands."""
+
+    def whole(path: str) -> str:
+        return str(Path(path).resolve())
+
+    changed: dict[str, Any] = {"data": config.data.model_copy(update={"table": whole(config.data.table)})}
+    if isinstance(config, RunConfig):
+        changed["tasks"] = {
+            name: task if task.table is None else task.model_copy(update={"table": whole(task.table)})
+            for name, task in config.tasks.items()
+        }
+    return config.model_copy(update=changed)
 
 
 class _Loop:

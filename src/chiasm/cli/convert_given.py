@@ -1,0 +1,140 @@
+"""What `chiasm convert` is given: files, folders and patterns of them, texts, dialogues."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field
+
+from chiasm.config import validate
+from chiasm.errors import ConfigError, DataError
+from chiasm.sections import Section
+from chiasm.sources.folder import KINDS
+from chiasm.types import Media, Question, Record
+
+MOST_BYTES = 2**20
+"""Of a dialogue's file."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """One conversion's input. name: what its output is called · parts: text, image, audio, video as they were given, or the dialogue's
+    file under "record" · dialogue: what that file says."""
+
+    name: str
+    parts: Mapping[str, str]
+    dialogue: Record | None = None
+
+    def part(self, name: str) -> str | None:
+        return self.parts.get(name)
+
+
+class TurnFile(Section):
+    question: str = Field(default="", description="may be missing where it is spoken")
+    answer: str | None = None
+    image: str | None = Field(default=None, description="a picture that comes with the turn; a path beside the file")
+    audio: str | None = Field(default=None, description="the question, spoken; a path beside the file")
+
+
+class DialogueFile(Section):
+    turns: tuple[TurnFile, ...] = Field(min_length=1)
+
+
+def read_given(texts: Sequence[str], media: Mapping[str, Sequence[str]], dialogues: Sequence[Path]) -> list[Given]:
+    """One entry a conversion. Of each kind there is one for all, or as many as of the others.
+
+    Raises ConfigError where they do not fit together, DataError for a folder or a pattern without files."""
+    lists: dict[str, list[str]] = {m: _expand(m, values) for m, values in media.items() if values}
+    if texts:
+        lists["text"] = list(texts)
+    if dialogues:
+        if lists:
+            raise ConfigError(
+                f"--record is a dialogue of its own: give it without {', '.join(f'--{n}' for n in lists)}"
+            )
+        read = [Given(path.stem, {"record": str(path)}, read_dialogue(path)) for path in dialogues]
+        return _named_apart(read)
+    count = max((len(values) for values in lists.values()), default=0)
+    for name, values in lists.items():
+        if len(values) not in (1, count):
+            raise ConfigError(f"{len(values)} × --{name} beside {count} of another kind: give one for all, or as many")
+    leading = [name for name, values in lists.items() if len(values) == count]
+    found: list[Given] = []
+    for index in range(count):
+        parts = {name: values[index] if len(values) > 1 else values[0] for name, values in lists.items()}
+        found.append(Given(_name(parts[leading[0]], leading[0]), parts))
+    return _named_apart(found)
+
+
+def read_dialogue(path: Path) -> Record:
+    """`{"turns": [{"question": …, "answer": …, "image": PATH, "audio": PATH}, …]}` as a record; the last turn's answer is what is asked for.
+
+    Raises DataError where it cannot be read, ConfigError where it says something else."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise DataError(f"{path}: more than {MOST_BYTES:,} bytes: no dialogue")
+        tree = json.loads(path.read_text(encoding="utf8"))
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not JSON: {error}") from None
+    if not isinstance(tree, dict):
+        raise DataError(f'{path}: wanted {{"turns": [{{"question": …, "answer": …}}, …]}}')
+    turns = validate(DialogueFile, tree, str(path)).turns
+    for number, turn in enumerate(turns):
+        if not turn.question and turn.audio is None:
+            raise ConfigError(f"{path}: turns.{number}: neither a question nor the audio of one")
+        if turn.answer is None and number < len(turns) - 1:
+            raise ConfigError(f"{path}: turns.{number}: only the last turn has no answer yet")
+
+    def media(of: str) -> tuple[Media, ...]:
+        named = [(k, turn.image if of == "image" else turn.audio) for k, turn in enumerate(turns)]
+        return tuple(Media(path=str(path.parent / file), kind=f"turn:{k}") for k, file in named if file is not None)
+
+    questions = tuple(Question(turn.question, () if turn.answer is None else (turn.answer,)) for turn in turns)
+    return Record(path.stem, image=media("image"), audio=media("audio"), questions=questions)
+
+
+def _expand(modality: str, values: Sequence[str]) -> list[str]:
+    """Folders become the files in them that the modality reads, patterns the files that fit; both sorted."""
+    found: list[str] = []
+    for value in values:
+        path = Path(value)
+        if path.is_dir():
+            files = sorted(str(p) for p in path.iterdir() if p.suffix.lower() in KINDS[modality] and p.is_file())
+            if not files:
+                raise DataError(f"{value}: no {modality} files ({' '.join(KINDS[modality])}) in this folder")
+        elif not path.exists() and re.search(r"[*?\[]", value):
+            root = Path(path.anchor or ".")
+            files = sorted(str(p) for p in root.glob(str(path.relative_to(path.anchor))) if p.is_file())
+            if not files:
+                raise DataError(f"{value}: no file fits this pattern")
+        else:
+            files = [value]
+        found += files
+    return found
+
+
+def _name(value: str, of: str) -> str:
+    if of != "text":
+        return Path(value).stem
+    words = re.sub(r"[^\w]+", "-", value.casefold()).strip("-")
+    return words[:40].strip("-") or "text"
+
+
+def _named_apart(found: Sequence[Given]) -> list[Given]:
+    """The second of a name is called NAME-2, and so on."""
+    taken: set[str] = set()
+    apart: list[Given] = []
+    for given in found:
+        name, number = given.name, 1
+        while name in taken:
+            number += 1
+            name = f"{given.name}-{number}"
+        taken.add(name)
+        apart.append(Given(name, given.parts, given.dialogue))
+    return apart

@@ -1,0 +1,136 @@
+"""The work of `chiasm convert`: all inputs of one call through one task, a chunk of them at a time."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from chiasm.cli.convert_given import Given
+from chiasm.cli.convert_written import entry_of, lines_of, plan, write
+from chiasm.cli.output import say
+from chiasm.cli.progress import Progress
+from chiasm.config import DecodingConfig
+from chiasm.errors import MediaError
+from chiasm.modalities.media import read_bytes
+from chiasm.train.abilities import record_for
+from chiasm.train.converting import ConvertingModel
+from chiasm.train.written import text_stream
+from chiasm.types import Converted, Media, Record
+
+CHUNK = 32
+"""Inputs that are read, converted and written before the next ones."""
+
+
+@dataclass
+class Job:
+    """All inputs of one call through one task. entries: of each input by its place · failed: the places of those that cannot be read."""
+
+    model: ConvertingModel
+    task: str
+    given: Sequence[Given]
+    options: DecodingConfig
+    language: str | None
+    by: str | None
+    choices: Sequence[str] | None
+    as_json: bool
+    entries: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
+    failed: set[int] = field(default_factory=set[int])
+
+    def run(self, out: str | None, overwrite: bool) -> None:
+        wanted = self.model.tasks[self.task].wanted.of
+        if self.options.guidance != 1 and self.model.tasks[self.task].blank == 0:
+            say(f"note: the task {self.task!r} was trained with blank: 0; guidance has nothing learned to compare with")
+        targets = plan(wanted, self.given, out, overwrite)
+        # A batch's lines on a terminal are its progress.
+        shows = len(self.given) > 1 and (self.as_json or out is not None or not sys.stdout.isatty())
+        with Progress() as progress:
+            for start in range(0, len(self.given), CHUNK):
+                self._chunk(range(start, min(start + CHUNK, len(self.given))), targets)
+                if shows:
+                    progress("converting", min(start + CHUNK, len(self.given)), len(self.given))
+        files = [target for place, target in enumerate(targets) if target is not None and place not in self.failed]
+        if files:
+            say(f"written: {files[0]}" + (f" and {len(files) - 1} more" if len(files) > 1 else ""))
+
+    def _chunk(self, places: range, targets: Sequence[Path | None]) -> None:
+        records = self._records(places)
+        made, shown = self._made(list(records), list(records.values()), all(t is None for t in targets))
+        for place in places:
+            given, target = self.given[place], targets[place]
+            if place not in records:
+                continue
+            result = made[place]
+            entry = entry_of(given, result, target)
+            self.entries[place] = entry
+            if target is not None:
+                image = given.part("image")
+                picture = None if image is None or result.boxes is None else read_bytes(Media(path=image))
+                write(target, result, entry, picture)
+            elif not self.as_json and not shown:
+                lead = f"{given.name}\t" if len(self.given) > 1 else ""
+                sys.stdout.write("".join(f"{lead}{line}\n" for line in lines_of(result)))
+                sys.stdout.flush()
+
+    def _records(self, places: range) -> dict[int, Record]:
+        """The inputs that can be read, by place; the others become a line on stderr and an entry."""
+        found: dict[int, Record] = {}
+        for place in places:
+            given = self.given[place]
+            try:
+                record = given.dialogue or record_for(
+                    self.model.tasks[self.task],
+                    id=" ".join(given.parts.values())[:200],
+                    text=given.part("text"),
+                    image=given.part("image"),
+                    audio=given.part("audio"),
+                    video=given.part("video"),
+                )
+                if (error := self.model.readable(self.task, record)) is not None:
+                    raise error
+            except MediaError as error:
+                if len(self.given) == 1:
+                    raise
+                self.failed.add(place)
+                self.entries[place] = {"given": dict(given.parts), "error": error.reason, "message": str(error)}
+                say(f"left out: {error}")
+                continue
+            found[place] = record
+        return found
+
+    def _made(self, places: list[int], records: list[Record], to_stdout: bool) -> tuple[dict[int, Converted], bool]:
+        """Results by place, and whether they were shown already: a single text on a terminal comes piece by piece."""
+        if not records:
+            return {}, False
+        told = ""
+
+        def tell(piece: str) -> None:
+            nonlocal told
+            told += piece
+            sys.stdout.write(piece)
+            sys.stdout.flush()
+
+        streams = (
+            len(self.given) == 1
+            and to_stdout
+            and not self.as_json
+            and sys.stdout.isatty()
+            and self.model.tasks[self.task].writer == "text"
+            and self.options.kind != "beam"
+            and self.options.candidates == 1
+        )
+        results = self.model.run(
+            self.task,
+            records,
+            decoding=self.options,
+            language=self.language,
+            by=self.by,
+            choices=self.choices,
+            rows=places,
+            stream=text_stream(self.model.tokenizer, tell) if streams else None,
+        )
+        if told:
+            sys.stdout.write((results[0].text or "").removeprefix(told) + "\n")
+        return dict(zip(places, results, strict=True)), bool(told)

@@ -1,0 +1,282 @@
+"""A trained model that converts: anything that its tasks allow into anything that they want."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from chiasm.batches.collate import Collator
+from chiasm.batches.conversion import Example, choose
+from chiasm.config import DecodingConfig, RunConfig, load_config
+from chiasm.declare import TaskConfig
+from chiasm.errors import ConfigError, MediaError, ModelError
+from chiasm.modalities.media import read_bytes
+from chiasm.modalities.prepare import decoder
+from chiasm.modalities.text import Tokenizer
+from chiasm.systems.converter import Converter, make_converter
+from chiasm.train import checkpoint
+from chiasm.train.abilities import find_task, parts_of, record_for
+from chiasm.train.joint import facts_of, make_quantizer, read_shape, tune
+from chiasm.train.machine import choose_device
+from chiasm.train.model import EmbeddingModel, Medium
+from chiasm.train.step import to_device
+from chiasm.train.written import Decoder, text_stream
+from chiasm.types import Batch, Converted, Media, Record, Text
+
+BATCH = 32
+"""Records that are converted at once."""
+
+Read = Callable[[Media], bytes]
+
+
+class ConvertingModel(EmbeddingModel):
+    """A run of the chiasm model with conversion tasks: embeds as every run does, and converts."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        converter: Converter,
+        tokenizer: Tokenizer,
+        device: torch.device,
+        path: Path,
+        remember: bool = False,
+    ) -> None:
+        super().__init__(config, converter.space, tokenizer, device, path, remember)
+        self.converter = converter.eval()
+        self._decoder = Decoder(converter, tokenizer, self.dtype)
+
+    @property
+    def tasks(self) -> Mapping[str, TaskConfig]:
+        """What it can do, by name."""
+        return self.config.tasks
+
+    def choices(self, task: str) -> tuple[str, ...]:
+        """What a task that answers or labels has learned to choose from, most frequent first."""
+        return self.converter.facts.choices.get(task, ())
+
+    def convert(
+        self,
+        *,
+        text: str | None = None,
+        image: Medium | None = None,
+        audio: Medium | None = None,
+        video: Medium | None = None,
+        record: Record | None = None,
+        to: str = "text",
+        task: str | None = None,
+        language: str | None = None,
+        by: str | None = None,
+        choices: Sequence[str] | None = None,
+        decoding: DecodingConfig | None = None,
+        show: Callable[[str], None] | None = None,
+    ) -> Converted:
+        """Convert what is given into `to`: text, image, audio, answer, label, boxes, mask.
+
+        text: a text, or the question where a task wants one. record: for what is more than one of each: turns of a dialogue.
+        task: which of the model's tasks; needed only where several fit. language, by: of the text or voice that is wanted.
+        choices: the only answers to choose from. show: called with the pieces of a text as they are written.
+        Raises ConfigError, with what the model can do, for what it cannot; MediaError for what cannot be read.
+        """
+        given = {"text": text, "image": image, "audio": audio, "video": video}
+        names = {name for name, value in given.items() if value is not None}
+        if record is not None and names:
+            raise ConfigError(f"give either a record or its parts, not a record and {' and '.join(sorted(names))}")
+        name = self.task_for(names if record is None else parts_of(record), to, task, language, record)
+        if record is None:
+            record = record_for(self.tasks[name], text=text, image=image, audio=audio, video=video)
+        words = self.tasks[name].writer == "text"
+        stream = None if show is None or not words else text_stream(self.tokenizer, show)
+        return self.run(name, [record], decoding=decoding, language=language, by=by, choices=choices, stream=stream)[0]
+
+    def task_for(
+        self,
+        given: set[str] | None,
+        to: str,
+        task: str | None = None,
+        language: str | None = None,
+        record: Record | None = None,
+    ) -> str:
+        """See train/abilities.py's `find_task`."""
+        return find_task(self.tasks, given, to, task=task, language=language, record=record)
+
+    def run(
+        self,
+        task: str,
+        records: Sequence[Record],
+        *,
+        decoding: DecodingConfig | None = None,
+        language: str | None = None,
+        by: str | None = None,
+        choices: Sequence[str] | None = None,
+        free: bool = False,
+        rows: Sequence[int] | None = None,
+        read: Read = read_bytes,
+        stream: Callable[[Tensor], None] | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[Converted]:
+        """Convert what a task is given of each record: one result a record.
+
+        decoding.candidates > 1: that many are written and the one that fits best what was given, by the model's own embeddings, is kept.
+        free: an answer or a label may be any text, not only one of those that training saw.
+        language: of what is wanted, for all; None: as the task says, or untold. read: a medium's bytes.
+        rows: the numbers of the records' random streams, 0, 1 … where None: a sampled result depends on its number and the seed alone.
+        Raises ConfigError where a record lacks what the task needs, MediaError for what cannot be read.
+        """
+        declared = self.tasks[task]
+        options = decoding or DecodingConfig()
+        self._check(task, options, language, by, choices)
+        if choices is None and not free and declared.wanted.of in ("label", "answer"):
+            choices = self.choices(task)
+        found: list[Converted] = []
+        for start in range(0, len(records), BATCH):
+            part = records[start : start + BATCH]
+            batch = self._batch(task, part, read, language or declared.wanted.language, by)
+            numbers = range(start, start + len(part)) if rows is None else rows[start : start + BATCH]
+            made = self._decoder.write(batch, options, choices=choices, rows=numbers, stream=stream)
+            if options.candidates > 1 and len(made) > len(part):
+                made = self._best(batch, made, options.candidates)
+            found += made
+            if progress:
+                progress(len(part))
+        return found
+
+    def _check(
+        self, task: str, options: DecodingConfig, language: str | None, by: str | None, choices: Sequence[str] | None
+    ) -> None:
+        """What would otherwise be passed over in silence."""
+        declared, facts = self.tasks[task], self.converter.facts
+        for what, value, known in (("language", language, facts.languages), ("voice", by, facts.makers)):
+            if value is not None and value not in known:
+                raise ConfigError(f"this model writes no {what} {value!r}; it knows {', '.join(known) or 'none'}")
+        if choices is not None and declared.writer != "text":
+            raise ConfigError(f"choices are words to choose from; the task {task!r} wants {declared.wanted}")
+        if options.candidates > 1 and declared.writer not in ("text", "image"):
+            raise ConfigError(
+                f"candidates: only words and pictures are compared; the task {task!r} wants {declared.wanted}"
+            )
+
+    def readable(self, task: str, record: Record, read: Read = read_bytes) -> MediaError | None:
+        """Why a medium that the task reads of this record cannot be read; None where all can."""
+        example = choose(record, self.tasks[task], None, wanted=False)
+        try:
+            if example is not None:
+                self._decode([record], [example], read)
+        except MediaError as error:
+            return error
+        return None
+
+    @torch.inference_mode()
+    def recommend(
+        self, task: str, records: Sequence[Record], catalogue: Sequence[Record], k: int = 10, read: Read = read_bytes
+    ) -> list[Converted]:
+        """The ids of the k likeliest next items of each history. catalogue: a record an item, with its picture and its text."""
+        if self.tasks[task].wanted.of != "item":
+            raise ConfigError(f"the task {task!r} wants {self.tasks[task].wanted}, not an item")
+        items = torch.cat(
+            [
+                torch.from_numpy(self.embed_items("image", [r.image[0] for r in catalogue])),
+            ]
+        ) + torch.from_numpy(self.embed_items("text", [r.texts[0] for r in catalogue]))
+        items = F.normalize(items, dim=-1)
+        found: list[Converted] = []
+        for start in range(0, len(records), BATCH):
+            batch = self._batch(task, records[start : start + BATCH], read, None, None)
+            scores = self.converter.item_query(batch, self.dtype).cpu() @ items.T
+            for row in scores.topk(min(k, len(catalogue)), 1).indices.tolist():
+                found.append(Converted(items=tuple(catalogue[i].id for i in row)))
+        return found
+
+    def _batch(self, task: str, records: Sequence[Record], read: Read, language: str | None, by: str | None) -> Batch:
+        declared = self.tasks[task]
+        examples: list[Example] = []
+        for record in records:
+            example = choose(record, declared, None, wanted=False)
+            if example is None:
+                raise ConfigError(f"{record.id}: the task {task!r} needs {' and '.join(map(str, declared.given))}")
+            examples.append(replace(example, language=language, maker=by))
+        arrays = self._decode(records, examples, read)
+        collator = Collator(
+            task, declared, self.config, self.converter.facts, self.tokenizer,
+            lambda m, r, i: arrays[m, r, i], lambda *_: None, lambda _: np.zeros((0, 0), np.int64),
+        )  # fmt: skip
+        identity = np.arange(len(records))
+        batch = collator.batch([r.id for r in records], identity, range(len(records)), examples, None, wanted=False)
+        return to_device(batch, self.device)
+
+    def _decode(
+        self, records: Sequence[Record], examples: Sequence[Example], read: Read
+    ) -> dict[tuple[str, int, int], NDArray[np.uint8]]:
+        arrays: dict[tuple[str, int, int], NDArray[np.uint8]] = {}
+        with threadpool_limits(1, "blas"):
+            for position, (record, example) in enumerate(zip(records, examples, strict=True)):
+                for modality, items in example.media.items():
+                    decode = decoder(modality, self.config.model)[0]
+                    for index, _ in items:
+                        try:
+                            arrays[modality, position, index] = decode(read(getattr(record, modality)[index]))
+                        except MediaError as error:
+                            raise MediaError(error.reason, f"{record.id}: {error}") from None
+        return arrays
+
+    def _best(self, batch: Batch, made: Sequence[Converted], candidates: int) -> list[Converted]:
+        """Of each record's candidates the one nearest to what was given, in the model's own space."""
+        kind = "text" if made[0].text is not None else "image" if made[0].image is not None else None
+        given = [
+            m
+            for m in ("image", "audio", "video", "text")
+            if m != kind and m in batch.items and len(batch.items[m].owner) == len(batch.ids)
+        ]
+        if kind is None or not given:
+            raise ConfigError(
+                "candidates are compared with what was given by their embeddings: for words and pictures made of something else"
+            )
+        with torch.inference_mode():
+            asked = self.model.embed(given[0], batch.items[given[0]], self.dtype).float().cpu()
+        if kind == "text":
+            vectors = self.embed_items("text", [Text(one.text or "-") for one in made])
+        else:
+            vectors = self._embed_pictures([one.image for one in made if one.image is not None])
+        near = (torch.from_numpy(vectors).view(len(asked), candidates, -1) * asked[:, None]).sum(-1)
+        best = near.argmax(1).tolist()
+        return [made[row * candidates + choice] for row, choice in enumerate(best)]
+
+    @torch.inference_mode()
+    def _embed_pictures(self, pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        from chiasm.train.model import image_items
+
+        size = self.config.model.image.size
+        fitted = pictures if pictures[0].shape[0] == size else [_resized(p, size) for p in pictures]
+        items = image_items(fitted)
+        moved = replace(items, value=items.value.to(self.device), valid=items.valid.to(self.device))
+        return self.model.embed("image", moved, self.dtype).float().cpu().numpy()
+
+
+def _resized(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def load_converting(path: Path, device: str = "auto", remember: bool = False) -> ConvertingModel:
+    """The converting model of a checkpoint folder. Raises ModelError where its parts do not fit, CheckpointError where it is damaged."""
+    found = checkpoint.load(path)
+    config = load_config(RunConfig, path / "config.yaml")
+    tokenizer = Tokenizer.load(path / "tokenizer.json")
+    shape = read_shape(path)
+    quantizers = {m: make_quantizer(m, size) for m, size in shape["quantizers"].items()}
+    model = make_converter(config, tuple(shape["modalities"]), facts_of(shape), quantizers)
+    tune(model, config)
+    try:
+        model.load_state_dict(dict(found.model))
+    except RuntimeError as error:
+        raise ModelError(f"{path}: weights and configuration do not fit: {str(error).splitlines()[0]}") from None
+    chosen = choose_device(device)
+    return ConvertingModel(config, model.to(chosen), tokenizer, chosen, path, remember)

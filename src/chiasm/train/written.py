@@ -1,0 +1,202 @@
+"""From a batch of what is given to what was asked: decoding with a converter, and its codes as words, pictures, sounds, boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from chiasm.config import DecodingConfig
+from chiasm.errors import ConfigError
+from chiasm.heads.writers import Writer
+from chiasm.modalities.audio import MELS
+from chiasm.modalities.text import EOS, Tokenizer
+from chiasm.modalities.vocoder import synthesise
+from chiasm.nn.choices import Trie, score_choices
+from chiasm.nn.choose import Constraint, Cycle
+from chiasm.nn.fill import fill
+from chiasm.nn.generate import Generated, generate
+from chiasm.systems.converter import Converter, Reader
+from chiasm.types import Batch, Converted, Items, ScoredBox
+
+SCORED = 256
+"""Choices up to which each one's probability is computed; of more, the decoder is only kept to them."""
+
+
+class Decoder:
+    """Writes what the batches of a converter's tasks want."""
+
+    def __init__(self, model: Converter, tokenizer: Tokenizer, dtype: torch.dtype) -> None:
+        self.model, self.tokenizer, self.dtype = model, tokenizer, dtype
+        self._tries: dict[tuple[str, ...], Trie] = {}
+
+    @torch.inference_mode()
+    def write(
+        self,
+        batch: Batch,
+        options: DecodingConfig,
+        *,
+        choices: Sequence[str] | None = None,
+        rows: Sequence[int] | None = None,
+        stream: Callable[[Tensor], None] | None = None,
+        rounds: int = 8,
+    ) -> list[Converted]:
+        """One result a record, or `options.candidates` of them next to each other. choices: the only answers to choose from.
+
+        rows: the numbers of the rows' random streams. rounds: passes of parallel decoding."""
+        task = self.model.tasks[batch.task]
+        if task.wanted.of == "mask":
+            labels = self.model.mask_logits(batch, self.dtype).argmax(-1).cpu().numpy()
+            names = ("background", *self.model.facts.objects)
+            return [Converted(mask=row, names=names) for row in labels]
+        if task.wanted.of in ("space", "item"):
+            raise ConfigError(f"the task {batch.task!r} gives vectors, not something to write: use embed, or recommend")
+        if choices and task.writer == "text" and len(choices) <= SCORED and options.candidates == 1:
+            return self._chosen(batch, choices, options)
+        writer = self.model.writer(task)
+        if task.order == "parallel":
+            codes = fill(
+                lambda codes, known: self.model.filling(batch, self.dtype, codes, known),
+                len(batch.ids),
+                writer.length,
+                writer.sizes,
+                rounds,
+                options,
+                rows=rows,
+                device=batch.identity.device,
+            )
+            length = torch.full((len(codes),), writer.length)
+            made = Generated(codes, length, torch.zeros(len(codes)))
+        else:
+            made = self._written(batch, writer, options, choices, rows, stream)
+        if task.writer == "text":
+            return self._texts(made)
+        if task.writer == "boxes":
+            return self._boxes(batch, made, options.candidates)
+        return self._pictures(made) if task.writer == "image" else self._sounds(made)
+
+    def _written(
+        self,
+        batch: Batch,
+        writer: Writer,
+        options: DecodingConfig,
+        choices: Sequence[str] | None,
+        rows: Sequence[int] | None,
+        stream: Callable[[Tensor], None] | None,
+    ) -> Generated:
+        first, cache = self.model.read_given(batch, self.dtype, options.guidance != 1)
+        read = Reader(self.model, writer, cache.length - 1, self.dtype)
+        constraint: Constraint | None = None
+        task = self.model.tasks[batch.task]
+        length = min(task.length or writer.length, writer.length)
+        if task.writer == "boxes":
+            constraint, length = self._box_cycle(writer), writer.length
+        elif choices:
+            constraint = self._trie(tuple(choices), writer)
+            length = self._trie(tuple(choices), writer).depth
+        return generate(
+            first, read, cache, writer, length, writer.end, options, constraint=constraint, rows=rows, stream=stream
+        )
+
+    def _trie(self, choices: tuple[str, ...], writer: Writer) -> Trie:
+        if choices not in self._tries:
+            tokens = [ids[: writer.length - 1] for ids in self.tokenizer.ids(choices)]
+            self._tries[choices] = Trie(tokens, writer.sizes[0], EOS)
+        return self._tries[choices]
+
+    def _box_cycle(self, writer: Writer) -> Cycle:
+        """x0 (or the end), y0, x1, y1, class, and again."""
+        bins, size = writer.sizes[0] - len(self.model.facts.objects) - 1, writer.sizes[0]
+        code = torch.arange(size)
+        place = code < bins
+        return Cycle([place | (code == size - 1), place, place, place, (code >= bins) & (code < size - 1)])
+
+    def _chosen(self, batch: Batch, choices: Sequence[str], options: DecodingConfig) -> list[Converted]:
+        writer = self.model.writer(self.model.tasks[batch.task])
+        first, cache = self.model.read_given(batch, self.dtype)
+        read = Reader(self.model, writer, cache.length - 1, self.dtype)
+        tokens = [ids[: writer.length - 1] for ids in self.tokenizer.ids(list(choices))]
+        scores = score_choices(first, read, cache, writer, tokens, EOS)
+        share = scores.softmax(-1)
+        best = scores.argmax(-1)
+        return [
+            Converted(
+                text=choices[int(b)],
+                score=float(s[b]),
+                scores={c: round(float(p), 6) for c, p in zip(choices, row, strict=True)},
+            )
+            for b, s, row in zip(best.tolist(), scores, share, strict=True)
+        ]
+
+    def _texts(self, made: Generated) -> list[Converted]:
+        rows = [row[:n, 0].tolist() for row, n in zip(made.codes, made.length.tolist(), strict=True)]
+        texts = self.tokenizer.decode(rows)
+        return [Converted(text=text, score=score) for text, score in zip(texts, made.score.tolist(), strict=True)]
+
+    def _pictures(self, made: Generated) -> list[Converted]:
+        pictures: NDArray[np.uint8] = self.model.quantizers["image"].decode(made.codes).cpu().numpy()  # type: ignore[operator]
+        return [Converted(image=p, score=s) for p, s in zip(pictures, made.score.tolist(), strict=True)]
+
+    def _sounds(self, made: Generated) -> list[Converted]:
+        quantizer = self.model.quantizers["audio"]
+        frames = int(quantizer.frames_per_step)  # type: ignore[arg-type]
+        found: list[Converted] = []
+        for codes, steps, score in zip(made.codes, made.length.tolist(), made.score.tolist(), strict=True):
+            if steps == 0:
+                mel = np.zeros((1, MELS), np.uint8)
+            else:
+                valid = torch.ones(1, steps * frames, dtype=torch.bool, device=codes.device)
+                mel = quantizer.decode(codes[None, :steps], valid)[0].cpu().numpy()  # type: ignore[operator]
+            found.append(Converted(audio=synthesise(mel).astype(np.float32), score=score))
+        return found
+
+    def _boxes(self, batch: Batch, made: Generated, candidates: int) -> list[Converted]:
+        """A box's score: the mean probability of its five codes, geometric."""
+        logs = self._step_logs(batch, made, candidates)
+        objects = self.model.facts.objects
+        bins = self.model.writer(self.model.tasks[batch.task]).sizes[0] - len(objects) - 1
+        found: list[Converted] = []
+        for codes, steps, log, score in zip(made.codes, made.length.tolist(), logs, made.score.tolist(), strict=True):
+            row = codes[:, 0].tolist()
+            boxes: list[ScoredBox] = []
+            for start in range(0, steps - 4, 5):
+                x0, y0, x1, y1 = (value / (bins - 1) for value in row[start : start + 4])
+                if x1 > x0 and y1 > y0:
+                    sure = float(log[start : start + 5].mean().exp())
+                    boxes.append(ScoredBox(x0, y0, x1, y1, objects[row[start + 4] - bins], sure))
+            found.append(Converted(boxes=tuple(sorted(boxes, key=lambda b: -b.score)), score=score))
+        return found
+
+    def _step_logs(self, batch: Batch, made: Generated, candidates: int) -> Tensor:
+        """The log-probability of each step of what was written: float32 [R, L]."""
+        assert candidates == 1
+        R, L, _ = made.codes.shape
+        valid = torch.arange(L, device=made.codes.device)[None] < made.length[:, None].clamp(min=1)
+        wanted = Items(made.codes, valid, torch.arange(R, device=made.codes.device))
+        logits = self.model.logits_of(batch, wanted, self.dtype)
+        return logits.log_softmax(-1).gather(-1, made.codes[..., :1])[..., 0]
+
+
+def text_stream(tokenizer: Tokenizer, show: Callable[[str], None]) -> Callable[[Tensor], None]:
+    """A `stream` that shows a single text's new characters as they come."""
+    tokens: list[int] = []
+    shown = ""
+
+    def step(codes: Tensor) -> None:
+        nonlocal shown
+        tokens.append(int(codes[0, 0]))
+        text = tokenizer.decode([tokens])[0]
+        # A character of several bytes is shown when it is whole.
+        if text.startswith(shown) and not text.endswith("\ufffd"):
+            show(text[len(shown) :])
+            shown = text
+
+    return step
+
+
+def share_of(scores: Mapping[str, float], top: int) -> dict[str, float]:
+    """The `top` likeliest choices."""
+    return dict(sorted(scores.items(), key=lambda pair: -pair[1])[:top])
