@@ -11,7 +11,7 @@ with folder() as root:
     data = table(root, "emoji-scenes")
     # together: four questions of a scene share the encoding of its picture, in one training example.
     task = "{given: [image, question], wanted: answer, together: 4}"
-    model = learn(data, root / "run", {"answer": task}, steps=20)
+    model = learn(data, root / "run", {"answer": task}, steps=12)
     scene = data.records([0])[0]
     picture = data.read(scene.image[0])
     for asked in scene.questions[:4]:

@@ -11,7 +11,7 @@ TASKS = {"boxes": "{given: [image], wanted: boxes}", "mask": "{given: [image], w
 
 with folder() as root:
     data = table(root, "emoji-scenes")
-    model = learn(data, root / "run", TASKS, steps=24)
+    model = learn(data, root / "run", TASKS, steps=16)
     picture = data.read(data.records([0])[0].image[0])
     boxes = model.convert(image=picture, to="boxes").boxes or ()
     print(f"boxes: {len(boxes)}")

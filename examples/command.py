@@ -15,7 +15,7 @@ TASKS = {
 
 with folder() as root:
     data = table(root, "spoken-commands", limit=40, voices=("en-us",))
-    model = learn(data, root / "run", TASKS, steps=24)
+    model = learn(data, root / "run", TASKS, steps=16)
     record = data.records([0])[0]
     heard = data.read(record.audio[0])
     print("said:  ", record.texts[0].text)

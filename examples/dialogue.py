@@ -12,7 +12,7 @@ from chiasm import Media, Question, Record
 with folder() as root:
     data = table(root, "emoji-dialogue", voices=())  # with voices, a third of the questions are spoken as well
     model = learn(
-        data, root / "run", {"talk": "{given: [turns], wanted: answer}"}, steps=20, settings=["model.text.length=64"]
+        data, root / "run", {"talk": "{given: [turns], wanted: answer}"}, steps=12, settings=["model.text.length=64"]
     )
     told = data.records([0])[0]
     for turn in told.questions[:-1]:

@@ -13,7 +13,14 @@ from small import folder, learn, learn_codes, table
 
 import chiasm
 
-SIZE = ("change.side=32", "change.width=32", "change.fine_width=16", "change.depth=1", "change.fine_depth=1", "train.threads=1")
+SIZE = (
+    "change.side=32",
+    "change.width=32",
+    "change.fine_width=16",
+    "change.depth=1",
+    "change.fine_depth=1",
+    "train.threads=1",
+)
 """Of a quantiser that is trained in a second: its pictures are blurs. Leave these out for your own data."""
 
 with folder() as root:
@@ -25,7 +32,7 @@ with folder() as root:
         data,
         root / "run",
         {"draw": "{given: [text.en], wanted: image, blank: 0.1}"},
-        steps=20,
+        steps=12,
         settings=[f"conversion.quantizers={{image: {codes}}}"],
     )
     decoding = chiasm.DecodingConfig(kind="sample", temperature=0.9, top_p=0.95, guidance=2, seed=1)

@@ -12,7 +12,7 @@ from chiasm.train.converting import ConvertingModel
 
 with folder() as root:
     data = table(root, "emoji-sessions")
-    model = learn(data, root / "run", {"next": "{given: [history], wanted: item}"}, steps=16)
+    model = learn(data, root / "run", {"next": "{given: [history], wanted: item}"}, steps=8)
     assert isinstance(model, ConvertingModel)
     sessions = data.records(range(3))
     # The catalogue: every item once, a record with its picture and its name. (A history's last item is what is to be found.)

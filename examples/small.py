@@ -18,7 +18,7 @@ SMALL = (
     "model.embedding=32", "model.image.size=32", "model.text.vocabulary=400", "model.audio.seconds=1.5",
     "model.audio.patch=16", "model.video.size=32",
 )  # fmt: skip
-"""A model that trains in seconds, and learns its few examples by heart at best. Leave these out for your own data."""
+"""A model that trains in seconds: so few steps teach it little, and the point is the path. Leave these out for your own data."""
 
 
 @contextmanager

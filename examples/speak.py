@@ -23,7 +23,7 @@ with folder() as root:
         data,
         root / "run",
         {"say": "{given: [text], wanted: audio}"},
-        steps=20,
+        steps=12,
         settings=[f"conversion.quantizers={{audio: {codes}}}", "conversion.audio_length=50"],
     )
     spoken = model.convert(text="play the radio now", to="audio", by="en-us").audio

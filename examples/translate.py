@@ -11,8 +11,8 @@ import chiasm
 
 with folder() as root:
     data = table(root, "emoji", voices=())
-    tasks = {name: f"{{given: [text.en, \"image?\"], wanted: text.{name}}}" for name in ("de", "fr")}
-    model = learn(data, root / "run", tasks, steps=30)
+    tasks = {name: f'{{given: [text.en, "image?"], wanted: text.{name}}}' for name in ("de", "fr")}
+    model = learn(data, root / "run", tasks, steps=16)
     record = data.records([0])[0]
     name = record.texts[0].text
     for language in tasks:

@@ -15,7 +15,7 @@ TASKS = {
 
 with folder() as root:
     data = table(root, "emoji-motion", limit=32)
-    model = learn(data, root / "run", TASKS, steps=24)
+    model = learn(data, root / "run", TASKS, steps=12)
     record = data.records([0])[0]
     clip = data.read(record.video[0])
     print(record.texts[0].text, "→", model.convert(video=clip).text)

@@ -16,7 +16,7 @@ import tomllib
 import wave
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import numpy as np
 import pytest
@@ -29,6 +29,7 @@ from own_data import make_folder  # noqa: E402
 
 from chiasm.cli.main import app  # noqa: E402
 from chiasm.config import BuildConfig, RunConfig, Section, SystemRunConfig, load_config, load_run  # noqa: E402
+from chiasm.declare import RecordField  # noqa: E402
 
 READMES = ("README.md", "README.zh-CN.md")
 PAGES = [
@@ -42,6 +43,15 @@ FROM_NOTHING = {*READMES, "docs/own-data.md"}
 
 TINY = ("train.batch=8", "train.threads=1", "train.device=cpu", "model.width=32", "model.heads=2", "model.layers=1",
         "model.embedding=16", "model.text.vocabulary=300", "model.image.size=16", "model.audio.seconds=0.5")  # fmt: skip
+QUANTISERS = {
+    "image": "{side: 16, width: 8, fine_width: 8, depth: 1, fine_depth: 1}",
+    "audio": "{width: 8, depth: 1}",
+}
+TASKS = (
+    "tasks.caption={given: [image], wanted: text}", "tasks.hear={given: [audio], wanted: text}",
+    "tasks.draw={given: [text], wanted: image, blank: 0.1}", "tasks.say={given: [text], wanted: audio}",
+    "conversion.text_length=8", "conversion.audio_length=12",
+)  # fmt: skip
 SHORTER = {"minutes=10": "steps=4, settings=TINY"}
 """The one change made to a page's Python before it is run: how long and how large."""
 
@@ -247,8 +257,11 @@ def write_tone(path: Path, hertz: float) -> None:
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """photos/ (with cat.png, cat.txt, cat.wav), cat.png, word.wav; photos.lance and runs/photos, trained for 4 steps and indexed."""
+    """photos/ (with cat.png, cat.txt, cat.wav), cat.png, word.wav; photos.lance; runs/photos, trained for 4 steps and indexed, and runs/any,
+    which converts."""
     import chiasm
+    from chiasm.api import run_config
+    from chiasm.train.run import train
 
     root = tmp_path_factory.mktemp("docs")
     folder = make_folder(root / "photos")
@@ -261,6 +274,17 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "cat.txt").write_text("a cat\n", encoding="utf8")
     data = chiasm.build(folder, root / "photos.lance", test=0.25, validation=0.1)
     data.index(data.train(root / "runs" / "photos", steps=4, settings=TINY))
+    for system, change in QUANTISERS.items():
+        settings = (
+            f"system={system}_quantizer",
+            f"change={change}",
+            "train.batch=8",
+            "train.threads=1",
+            "train.device=cpu",
+        )
+        train(run_config(data.path, settings, steps=1), root / "runs" / system)
+    codes = f"conversion.quantizers={{image: {root}/runs/image, audio: {root}/runs/audio}}"
+    data.train(root / "runs" / "any", steps=2, settings=(*TINY, *TASKS, codes))
     return root
 
 
@@ -294,6 +318,7 @@ RUN_FOR_JSON: Mapping[str, tuple[str, ...]] = {
     "evaluate": ("evaluate", "runs/photos", "photos.lance"),
     "index": ("index", "runs/photos", "photos.lance"),
     "search": ("search", "photos.lance", "a red disc", "-k", "1"),
+    "convert": ("convert", "runs/any", "--image", "cat.png"),
     "import": ("import", "public", "runs/gpt"),
     "systems": ("systems",),
     "show": ("systems", "show", "vit", "--size", "base"),
@@ -403,7 +428,6 @@ MEANING = {
     "build.text_column": "manifest: the only column to take texts from; none: every column it knows",
     "build.image_column": "manifest: the only column to take pictures from; none: every column it knows",
     "build.audio_column": "manifest: the only column to take sounds from; none: every column it knows",
-    "data.modalities": "which of the table's modalities the run learns from; at least two of them must be there",
     "data.train_split": "the split whose rows are drawn",
     "data.validation_split": "the split that the learning curves are measured on; a table without it trains without curves",
     "model.trunk": "multiway: one Transformer whose attention is shared, with a feed-forward expert a modality; "
@@ -415,6 +439,8 @@ MEANING = {
     "model.norm": "layer normalisation or its root-mean-square form",
     "model.embedding": "E, the numbers an embedding has",
     "model.text.vocabulary": "entries of the byte-level BPE vocabulary, trained on the train split's texts",
+    "model.video.size": "side in pixels to which a clip's pictures are scaled; a multiple of patch",
+    "model.video.patch": "side of a tubelet in pixels; (size / patch)² × frames / tubelet tokens a clip",
     "model.image.size": "side in pixels to which pictures are scaled; a multiple of patch",
     "model.image.patch": "side of a patch in pixels: a picture is (size / patch)² tokens",
     "objective.contrastive": "InfoNCE, or SigLIP's pairwise sigmoid loss",
@@ -489,7 +515,7 @@ def _section(kind: type[Section], prefix: str) -> list[str]:
         if section is not None:
             heading = f"{shown} of a named system" if key.startswith("named.") else shown
             said = [f"{field.description[0].upper()}{field.description[1:]}.", ""] if field.description else []
-            below += [f"## {heading}", "", *said, *_section(section, f"{key}.")]
+            below += [f"## {heading}", "", *said, *_section(section, _prefix(key, field.annotation))]
             continue
         meaning = field.description or MEANING[key]
         default = "*none*" if field.is_required() else _value(field.get_default(call_default_factory=True))
@@ -503,9 +529,16 @@ def _section(kind: type[Section], prefix: str) -> list[str]:
 def _section_of(annotation: Any) -> type[Section] | None:
     """The section that a field holds, also one that may be left out."""
     for kind in (annotation, *get_args(annotation)):
-        if isinstance(kind, type) and issubclass(kind, Section):
+        if (
+            isinstance(kind, type) and issubclass(kind, Section) and kind is not RecordField
+        ):  # a field of a record is a word
             return kind
     return None
+
+
+def _prefix(key: str, annotation: Any) -> str:
+    """Of the keys below a section: of one of several that are named, its name is between."""
+    return f"{key}.NAME." if get_origin(annotation) is Mapping else f"{key}."
 
 
 def _value(default: Any) -> str:
@@ -517,6 +550,8 @@ def _value(default: Any) -> str:
 
 def _values(schema: Mapping[str, Any]) -> str:
     """A JSON schema's type and bounds in words."""
+    if "$ref" in schema:
+        return "field"
     if "anyOf" in schema:
         return " or ".join("–" if part.get("type") == "null" else _values(part) for part in schema["anyOf"])
     if "enum" in schema:
@@ -547,7 +582,7 @@ def test_nothing_is_explained_twice_or_in_vain() -> None:
         for name, field in kind.model_fields.items():
             section = _section_of(field.annotation)
             if section is not None and prefix + name not in ONCE:
-                yield from keys(section, f"{prefix}{name}.")
+                yield from keys(section, _prefix(f"{prefix}{name}", field.annotation))
             elif section is None:
                 yield prefix + name, field.description
 

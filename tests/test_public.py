@@ -9,9 +9,11 @@ from importlib.metadata import version
 import pytest
 
 import chiasm
-from chiasm import api, errors, types
+from chiasm import api, config, errors, types
 
-PUBLIC = ["Dataset", "Label", "Media", "Record", "Text", "__version__", "build", "errors", "load"]
+PUBLIC = [
+    "Dataset", "DecodingConfig", "Label", "Media", "Question", "Record", "Text", "__version__", "build", "errors", "load",
+]  # fmt: skip
 
 
 def test_all_names_are_listed_and_there() -> None:
@@ -25,6 +27,8 @@ def test_names_are_the_real_things() -> None:
     assert chiasm.Text is types.Text
     assert chiasm.Media is types.Media
     assert chiasm.Label is types.Label
+    assert chiasm.Question is types.Question
+    assert chiasm.DecodingConfig is config.DecodingConfig
     assert chiasm.errors is errors
     assert chiasm.load is api.load
     assert chiasm.build is api.build

@@ -416,7 +416,8 @@ def read_tree(
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: cannot be read: {error}") from None
         except yaml.YAMLError as error:
-            raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+            hint = '; quote a field that may be missing: ["image?"]' if "got '?'" in str(error) else ""
+            raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}{hint}") from None
         if loaded is not None and not isinstance(loaded, dict):
             raise ConfigError(f"{path}: expected `key: value` lines at the top, found a {type(loaded).__name__}")
         _merge(tree, loaded or {})

@@ -119,7 +119,8 @@ class TaskConfig(Section):
         description="questions of one record that share the encoding of its media; media then do not see the question",
     )
     drop: Fraction = Field(
-        default=0.0, description="share of given pictures' patches left out in training (FLIP, arXiv 2212.00794): cheaper steps"
+        default=0.0,
+        description="share of given pictures' patches left out in training (FLIP, arXiv 2212.00794): cheaper steps",
     )
     augment: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None,
@@ -134,17 +135,21 @@ class TaskConfig(Section):
                 raise ValueError(f"given: no field {field.of!r}; there are {', '.join(get_args(Given))}")
         if self.wanted.of not in get_args(Wanted):
             raise ValueError(f"wanted: no field {self.wanted.of!r}; there are {', '.join(get_args(Wanted))}")
+        if self.wanted.optional:
+            raise ValueError(f"wanted: {self.wanted}: what is wanted cannot be optional")
         names = [field.of for field in self.given]
         wanted = self.wanted.of
         if not names or len(set(names)) < len(names):
             raise ValueError("given: name at least one field, and each once")
         if wanted == "answer" and not {"question", "turns"} & set(names):
             raise ValueError("wanted: an answer needs a question or turns among what is given")
-        if wanted == "item" and names != ["history"]:
-            raise ValueError("wanted: an item follows a history: given: [history]")
+        if (wanted == "item" or "history" in names) and (wanted != "item" or names != ["history"]):
+            raise ValueError("wanted: an item follows a history, and nothing else does: given: [history], wanted: item")
+        if "turns" in names and {"image", "audio", "question"} & set(names):
+            raise ValueError("given: turns bring their own pictures, speech and questions")
         if wanted == "mask" and "image" not in names:
             raise ValueError("wanted: a mask is of a picture: give an image")
-        if wanted == "space" and len(names) < 2:
+        if wanted == "space" and (len(names) < 2 or not set(names) <= {"text", "image", "audio", "video"}):
             raise ValueError("wanted: space needs two or more modalities to bring together")
         if wanted == "label" and self.wanted.name is None:
             raise ValueError("wanted: name the label, e.g. label:intent")
@@ -152,6 +157,8 @@ class TaskConfig(Section):
             raise ValueError("together: only questions of one record can share its encoding")
         if self.drop and wanted == "mask":
             raise ValueError("drop: a mask labels every patch: none can be left out")
+        if self.length is not None and self.writer not in ("text", "audio"):
+            raise ValueError(f"length: {self.wanted} has a length of its own; only texts and sounds can be shorter")
         if self.order == "parallel" and wanted not in ("image", "audio"):
             raise ValueError("order: only codes of pictures and sounds are filled in in parallel")
         if all(field.optional for field in self.given):

@@ -58,6 +58,7 @@ class Collator:
         labels: dict[str, Tensor] = {}
         history = self.task.given[0].of == "history"
         if history:
+            examples = [self._readable(r, e) for r, e in zip(records, examples, strict=True)]
             items["history.text"] = self._history_text(examples)
         elif any(e.texts for e in examples):
             items["text"] = self._given_text(examples)
@@ -71,6 +72,8 @@ class Collator:
             items["wanted"] = self._wanted(records, examples, ids)
         if self.task.wanted.of == "item" and wanted:
             items.update(self._item(records, examples, ids))
+            # Histories are positives of each other where the same item follows, however they began.
+            identity = np.unique([e.written[0].casefold() for e in examples], return_inverse=True)[1]
         labels["language"] = torch.tensor([_place(self.facts.languages, e.language) for e in examples])
         labels["maker"] = torch.tensor([_place(self.facts.makers, e.maker) for e in examples])
         if draws is not None:  # so that it can also be asked without
@@ -109,6 +112,13 @@ class Collator:
             kept = torch.tensor([i for i, e in enumerate(examples) if e.texts])
             made = replace(made, value=made.value[kept], valid=made.valid[kept], owner=kept)
         return made
+
+    def _readable(self, record: int, example: Example) -> Example:
+        """A history without the items whose picture cannot be read."""
+        pictures = example.media["image"]
+        kept = [k for k, (index, _) in enumerate(pictures) if self.fetch("image", record, index) is not None]
+        media = {"image": tuple(pictures[k] for k in kept)}
+        return replace(example, texts=tuple(example.texts[k] for k in kept), media=media)
 
     def _history_text(self, examples: Sequence[Example]) -> Items:
         """The text of every item of every history."""
@@ -202,6 +212,10 @@ class Collator:
                 if codes is None:
                     raise DataError(f"{name}: its {writer} can no longer be read; build the table again")
                 rows.append(codes)
+            if self.task.order == "parallel" and writer == "audio":
+                # All places are filled in: ends to the last place, so that the length is learned and not told.
+                full = settings.audio_length + 1
+                rows = [np.concatenate([row, np.repeat(row[-1:], full - len(row), 0)]) for row in rows]
         value, valid = _padded_codes(rows)
         each = self.task.together if writer == "text" else 1
         return Items(

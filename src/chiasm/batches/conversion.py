@@ -21,6 +21,9 @@ TURNS = 16
 CHOICE_DRAWS = 8
 """Uniform numbers that `choose` takes."""
 
+BARRED = "\0barred"
+"""The kind of a medium that no field means."""
+
 LEAD = 3
 """How often a text in the language of the record's first text is drawn against those in all others together."""
 
@@ -66,13 +69,15 @@ def choose(
 ) -> Example | None:
     """The example that draws u: uniform [CHOICE_DRAWS] make of a record; None where it lacks what the task needs.
 
-    Without draws: the first of everything, optional fields included. held_out: makers whose media are not used.
+    Without draws: the first of everything, optional fields included; so too where the draws leave nothing of what is wanted (the only
+    German text was drawn as what is given). held_out: makers whose media are not used.
     wanted: False to look at what is given alone, for a conversion."""
-    drawing = _Choice(record, task, u, held_out, wanted)
-    try:
-        return drawing.example()
-    except _LackingError:
-        return None
+    for drawn in (u, None):
+        try:
+            return _Choice(record, task, drawn, held_out, wanted).example()
+        except _LackingError:
+            continue
+    return None
 
 
 class _LackingError(Exception):
@@ -93,13 +98,15 @@ class _Choice:
         self.media: dict[str, tuple[tuple[int, int], ...]] = {}
         self.asked: tuple[str, ...] = ()
         self.answers: tuple[str, ...] = ()
+        self.medium: int | None = None
         self.spoken: Media | None = None
         self.given_text: Text | None = None
 
     def example(self) -> Example:
         wanted = self.task.wanted
         space = wanted.of == "space"
-        medium = self._wanted_medium() if self.wanted and wanted.of in ("image", "audio") else None
+        if self.wanted and wanted.of in ("image", "audio"):
+            self.medium = self._wanted_medium()
         # Sounds first: a text beside a sound says what is said in it.
         for field_ in sorted(self.task.given, key=lambda f: f.of != "audio"):
             if field_.optional and not space and self.u is not None and self.u[0] < self.task.without:
@@ -115,8 +122,8 @@ class _Choice:
             return Example(tuple(self.texts), self.media, self.asked if self.task.together > 1 else ())
         written, language = self._written()
         maker = None
-        if wanted.of == "audio" and medium is not None:
-            language, maker = self.record.audio[medium].language, self.record.audio[medium].by
+        if wanted.of == "audio" and self.medium is not None:
+            language, maker = self.record.audio[self.medium].language, self.record.audio[self.medium].by
         if wanted.of == "boxes" and not self.record.boxes:
             raise _LackingError
         if wanted.of == "mask" and (self.record.mask is None or not self.record.boxes):
@@ -126,7 +133,7 @@ class _Choice:
             media=self.media,
             asked=self.asked if self.task.together > 1 else (),
             written=written,
-            medium=medium,
+            medium=self.medium,
             item=self._items() - 1 if wanted.of == "item" else None,
             language=language,
             maker=maker,
@@ -154,6 +161,7 @@ class _Choice:
             if (m.kind == field_.name if field_.name else not (m.kind or "").startswith(("turn:", "item:")))
             and (field_.language is None or m.language in (field_.language, None))
             and m.by not in self.held_out
+            and m.kind != BARRED
         ]
 
     def _give(self, field_: RecordField) -> None:
@@ -167,7 +175,10 @@ class _Choice:
             case "history":
                 self._give_history()
             case modality:
-                found = self._media(modality, field_)
+                # Not the very medium that is wanted.
+                found = [
+                    i for i in self._media(modality, field_) if (modality, i) != (self.task.wanted.of, self.medium)
+                ]
                 index = found[self._pick(len(found), 2 if modality == "audio" else 3)]
                 self.media[modality] = ((index, 0),)
                 if modality == "audio":
@@ -192,6 +203,8 @@ class _Choice:
     def _give_text(self, field_: RecordField) -> None:
         free = field_.language is None and field_.name is None
         said = self._said() if free or self.task.wanted.of == "audio" else None
+        if said is not None and field_.language is not None and said.language not in (field_.language, None):
+            said = None  # a text of one language given, speech of another wanted
         self.given_text = said if said is not None else self._led(self._texts(field_), 4)
         self.texts.append((self.given_text.text, 0))
 
@@ -207,7 +220,11 @@ class _Choice:
         return group[min(int(place * len(group)), len(group) - 1)]
 
     def _give_questions(self, field_: RecordField) -> None:
-        found = [q for q in self.record.questions if field_.language is None or q.language in (field_.language, None)]
+        found = [
+            q
+            for q in self.record.questions
+            if (field_.language is None or q.language in (field_.language, None)) and (q.answers or not self.wanted)
+        ]
         first = self._pick(len(found), 5)
         count = self.task.together if self.wanted else 1
         # Neighbours of a shuffled list: different questions of the record, and the same again only where there are too few.
@@ -236,7 +253,7 @@ class _Choice:
                 self.texts.append((question.question, last - turn))
             if turn < last and question.answers:
                 self.texts.append((question.answers[0], last - turn))
-        shown = [(i, turn_of(m) or 0) for i, m in enumerate(self.record.image)]
+        shown = [(i, turn_of(m) or 0) for i, m in enumerate(self.record.image) if m.by not in self.held_out]
         self.media["image"] = tuple((i, last - turn) for i, turn in shown if turn <= last)
         if spoken:
             self.media["audio"] = tuple((index, last - turn) for turn, index in spoken.items())
@@ -249,7 +266,7 @@ class _Choice:
 
     def _items(self) -> int:
         count = min(len(self.record.image), len(self.record.texts))
-        if count < 2:
+        if count < 2 or any(m.by in self.held_out for m in self.record.image[:count]):
             raise _LackingError
         return count
 
@@ -257,6 +274,8 @@ class _Choice:
         """The wanted texts and their language."""
         wanted = self.task.wanted
         if wanted.of == "answer":
+            if len(self.answers) != max(len(self.asked), 1):
+                raise _LackingError
             return self.answers, None
         if wanted.of == "label":
             found = [label.value for label in self.record.labels if label.name == wanted.name]

@@ -32,13 +32,14 @@ def measure_converting(
     all for which it has what they need. Raises ConfigError for tasks that there are not, or where there is nothing to measure.
     """
     from chiasm.evaluate.conversion import evaluate_conversion, measured_conversions, tasks_of_table
+    from chiasm.train.abilities import abilities
 
     if tasks and all_tasks:
         raise ConfigError("--task and --all-tasks: choose one of the two")
     names = tasks if tasks else None if all_tasks else tasks_of_table(model, table)
     space = any(task.wanted.of == "space" for task in model.tasks.values())
     if names is not None and not names and not space:
-        raise ConfigError(f"{table.path}: has nothing that a task of this run needs; it can do {model.abilities()}")
+        raise ConfigError(f"{table.path}: has nothing that a task of this run needs; it can do {abilities(model.tasks)}")
     found = evaluate_conversion(
         model, splits, tasks=names, table=None if all_tasks else table, most=most, seed=seed, progress=progress
     )

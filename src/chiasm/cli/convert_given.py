@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -38,10 +39,6 @@ class TurnFile(Section):
     answer: str | None = None
     image: str | None = Field(default=None, description="a picture that comes with the turn; a path beside the file")
     audio: str | None = Field(default=None, description="the question, spoken; a path beside the file")
-
-
-class DialogueFile(Section):
-    turns: tuple[TurnFile, ...] = Field(min_length=1)
 
 
 def read_given(texts: Sequence[str], media: Mapping[str, Sequence[str]], dialogues: Sequence[Path]) -> list[Given]:
@@ -82,9 +79,10 @@ def read_dialogue(path: Path) -> Record:
         raise DataError(f"{path}: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not JSON: {error}") from None
-    if not isinstance(tree, dict):
-        raise DataError(f'{path}: wanted {{"turns": [{{"question": …, "answer": …}}, …]}}')
-    turns = validate(DialogueFile, tree, str(path)).turns
+    listed: Any = tree.get("turns") if isinstance(tree, dict) and len(tree) == 1 else None
+    if not isinstance(listed, list) or not listed or not all(isinstance(turn, dict) for turn in listed):
+        raise DataError(f'{path}: wanted {{"turns": [{{"question": …, "answer": …}}, …]}}, and at least one turn')
+    turns = [validate(TurnFile, turn, f"{path}: turns.{number}") for number, turn in enumerate(listed)]
     for number, turn in enumerate(turns):
         if not turn.question and turn.audio is None:
             raise ConfigError(f"{path}: turns.{number}: neither a question nor the audio of one")

@@ -49,7 +49,9 @@ def evaluate(
 ) -> None:
     """Measure a model on a table: retrieval and zero-shot.
 
-    A run with conversion tasks is measured by what each of them writes, and by retrieval where it has a space. A named system that embeds nothing is measured by what suits it: words filled in, questions answered, objects found …
+    A run with conversion tasks is measured by what each of them writes, and by retrieval where it has a space.
+
+    A named system that embeds nothing is measured by what suits it: words filled in, questions answered, objects found …
     """
     from chiasm.cli.conversions import conversion_tables, measure_converting
     from chiasm.cli.progress import Progress

@@ -23,10 +23,11 @@ VERBS = {
     "train": "Train a model and write its run folder.",
     "evaluate": "Measure a model on a table: retrieval and zero-shot.",
     "index": "Embed every record and index it, to be searched.",
-    "search": "Ask a table with words, a picture or a sound.",
+    "search": "Ask a table with words, a picture, a sound or a clip.",
     "convert": "Convert pictures, sounds, clips and texts into each other.",
     "systems": "The named systems of the literature: list, show, compare.",
     "import": "Turn public weights (Hugging Face format) into a run folder.",
+    "export": "Write a run's weights to hand on: small, and without paths.",
 }
 """Each verb is the function of its name (or the group of commands) in the module of its name, with an underscore after a word that Python
 keeps for itself; this is its docstring's first line."""
@@ -84,7 +85,7 @@ def chiasm(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Learn one space for text, images and audio from your own paired data: build, train, evaluate, search.
+    """Learn one space for text, images and audio from your own paired data: build, train, evaluate, search, convert.
 
     Begin with `chiasm demo`. Every verb has its own --help.
     """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from chiasm.config import DataConfig
 from chiasm.dataset.table import Table
 from chiasm.declare import TaskConfig
-from chiasm.errors import ConfigError, DataError, MediaError
-from chiasm.evaluate.conversion_bench import CHUNK, Bench, Converting, Mel, Progress
-from chiasm.evaluate.conversion_cases import CASES, Case, cases_of, columns_of, rows_of_task, spread, without
+from chiasm.errors import ConfigError, DataError
+from chiasm.evaluate.conversion_bench import CHUNK, Bench, Converting, Progress
+from chiasm.evaluate.conversion_cases import CASES, Case, cases_of, columns_of, rows_of_task, spread
 from chiasm.evaluate.conversion_drawn import measure_image
-from chiasm.evaluate.conversion_items import items_of, measure_items, rank_items
+from chiasm.evaluate.conversion_items import items_of, measure_items
+from chiasm.evaluate.conversion_ran import Ran, convert_cases, objects_of
 from chiasm.evaluate.conversion_score import Measured, described
 from chiasm.evaluate.conversion_spoken import measure_audio
 from chiasm.evaluate.conversion_words import measure_answer, measure_boxes, measure_label, measure_mask, measure_text
-from chiasm.train.conversion_data import read_mask
-from chiasm.types import Converted, Media
+from chiasm.types import Converted
 
 PROTOCOL = (
     "Records are drawn evenly over a split, `most` at most; a question or turn is a case of its own, and of several voices of a record one "
@@ -55,20 +55,6 @@ class ConversionEvaluation:
 
     def to_json(self) -> dict[str, Any]:
         return dict(self.tasks)
-
-
-@dataclass
-class _Run:
-    """What one task made of one split: parallel lists."""
-
-    cases: list[Case] = field(default_factory=list[Case])
-    results: list[Converted] = field(default_factory=list[Converted])
-    mels: list[Mel | None] = field(default_factory=list["Mel | None"])
-    masks: list[NDArray[np.int64]] = field(default_factory=list["NDArray[np.int64]"])
-    places: list[int] = field(default_factory=list[int])
-    records: int = 0
-    stripped: dict[str, list[Converted]] = field(default_factory=dict[str, list[Converted]])
-    unreadable: list[str] = field(default_factory=list[str])
 
 
 def evaluate_conversion(
@@ -101,7 +87,7 @@ def evaluate_conversion(
         entry: dict[str, dict[str, Any]] = {}
         for split in _splits(own, splits, model.config.data):
             rows = rows_of_task(own, task, None if split == "all" else split)
-            ran = _convert(bench, rows[spread(len(rows), most)], most * CASES, split)
+            ran = convert_cases(bench, rows[spread(len(rows), most)], most * CASES, split)
             if ran.unreadable:
                 left_out[f"{name} {split}"] = f"{len(ran.unreadable)} could not be read; the first: {ran.unreadable[0]}"
             if not ran.cases:
@@ -185,93 +171,7 @@ def _splits(table: Table, splits: Sequence[str] | None, data: DataConfig) -> lis
     return tests or [name for name in known if name == data.validation_split]
 
 
-def _convert(bench: Bench, rows: NDArray[np.int64], most: int, split: str) -> _Run:
-    """Convert the cases of these rows, `most` at most, a few records' media in memory at a time."""
-    ran = _Run()
-    per_record = max(1, most // max(len(rows), 1))
-    columns = columns_of(bench.table)
-    history = bench.task.wanted.of == "item"
-    for start in range(0, len(rows), CHUNK):
-        part = rows[start : start + CHUNK]
-        cases: list[tuple[int, Case]] = []
-        for offset, (row, record) in enumerate(zip(part.tolist(), bench.table.records(part, columns), strict=True)):
-            own = cases_of(record, row, start + offset, bench.task, bench.held_out)
-            ran.records += bool(own)
-            cases += [(start + offset, own[i]) for i in spread(len(own), per_record)]
-        if history:  # its catalogue is ranked once, for all
-            _keep(ran, cases, [Converted()] * len(cases), bare=False)
-        else:
-            _convert_part(bench, ran, cases)
-        bench.progress(f"{bench.name}: {split}", min(start + CHUNK, len(rows)), len(rows))
-    if history and ran.cases:
-        ran.results = [Converted(items=one) for one in rank_items(bench, ran.cases)]
-    return ran
-
-
-def _convert_part(bench: Bench, ran: _Run, cases: list[tuple[int, Case]]) -> None:
-    if not cases:
-        return
-    try:
-        results = bench.run([case for _, case in cases])
-        sides = [_beside(bench, case) for _, case in cases]
-        stripped = _strip(bench, [case for _, case in cases])
-    except MediaError as error:
-        if len(cases) == 1:
-            ran.unreadable.append(str(error))
-            return
-        for one in cases:  # the rest of them can be read
-            _convert_part(bench, ran, [one])
-        return
-    _keep(ran, cases, results)
-    for mel, mask in sides:
-        ran.mels.append(mel)
-        if mask is not None:
-            ran.masks.append(mask)
-    for name, made in stripped.items():
-        ran.stripped.setdefault(name, []).extend(made)
-
-
-def _keep(ran: _Run, cases: list[tuple[int, Case]], results: Sequence[Converted], bare: bool = True) -> None:
-    for (place, case), result in zip(cases, results, strict=True):
-        ran.cases.append(_bare(case) if bare else case)
-        ran.results.append(result)
-        ran.places.append(place)
-
-
-def _beside(bench: Bench, case: Case) -> tuple[Mel | None, NDArray[np.int64] | None]:
-    """What measuring needs of a case's media, which are let go: the sound that is wanted or labelled, the mask."""
-    wanted = bench.task.wanted.of
-    mel = mask = None
-    if wanted == "audio" and case.medium is not None:
-        mel = bench.mel(case.medium)
-    elif wanted == "label" and case.record.audio and bench.given("audio") is not None:
-        mel = bench.mel(case.record.audio[0])
-    elif wanted == "mask":
-        mask = read_mask(bench.table, case.record, _objects(bench))
-    return mel, mask
-
-
-def _objects(bench: Bench) -> tuple[str, ...]:
-    """The classes of boxes and masks that the model knows."""
-    facts = getattr(getattr(bench.model, "converter", None), "facts", None)
-    return tuple(facts.objects) if facts is not None else ()
-
-
-def _strip(bench: Bench, cases: Sequence[Case]) -> dict[str, list[Converted]]:
-    """The cases again without each optional field."""
-    optional = [one for one in bench.task.given if one.optional and one.of in ("text", "image", "audio", "video")]
-    return {str(one).rstrip("?"): bench.run(cases, [without(case, one) for case in cases]) for one in optional}
-
-
-def _bare(case: Case) -> Case:
-    """Without the bytes of media; that there are any stays known."""
-    media = {name: tuple(Media(by=m.by, kind=m.kind, text=m.text, language=m.language) for m in getattr(case.record, name))
-             for name in ("image", "audio", "video")}  # fmt: skip
-    medium = None if case.medium is None else replace(case.medium, data=None, path=None)
-    return replace(case, record=replace(case.record, mask=None, **media), medium=medium)  # type: ignore[arg-type]
-
-
-def _measure(bench: Bench, ran: _Run, results: Sequence[Converted]) -> Measured:
+def _measure(bench: Bench, ran: Ran, results: Sequence[Converted]) -> Measured:
     match bench.task.wanted.of:
         case "text":
             return measure_text(bench, ran.cases, results)
@@ -282,7 +182,7 @@ def _measure(bench: Bench, ran: _Run, results: Sequence[Converted]) -> Measured:
         case "boxes":
             return measure_boxes(bench, ran.cases, results)
         case "mask":
-            return measure_mask(results, ran.masks, ("background", *_objects(bench)))
+            return measure_mask(results, ran.masks, ("background", *objects_of(bench)))
         case "image":
             return measure_image(bench, ran.cases, results)
         case "audio":
@@ -294,7 +194,7 @@ def _measure(bench: Bench, ran: _Run, results: Sequence[Converted]) -> Measured:
             raise DataError(f"nothing measures {wanted}")
 
 
-def _describe(bench: Bench, split: str, ran: _Run) -> dict[str, Any]:
+def _describe(bench: Bench, split: str, ran: Ran) -> dict[str, Any]:
     found = _measure(bench, ran, ran.results)
     group = np.unique([case.group for case in ran.cases], return_inverse=True)[1].astype(np.int64)
     data, seed = bench.model.config.data, bench.seed
@@ -345,7 +245,7 @@ def _by(cases: Sequence[Case], found: Measured, group: NDArray[np.int64], seed: 
 
 
 def _without(
-    bench: Bench, ran: _Run, found: Measured, results: Sequence[Converted], name: str, group: NDArray[np.int64]
+    bench: Bench, ran: Ran, found: Measured, results: Sequence[Converted], name: str, group: NDArray[np.int64]
 ) -> dict[str, Any]:
     """The cases that have an optional field, measured without it, and how much it brings."""
     of = name.split(":")[0].split(".")[0]
@@ -364,7 +264,7 @@ def _without(
     }
 
 
-def _examples(bench: Bench, ran: _Run, found: Measured) -> list[dict[str, Any]]:
+def _examples(bench: Bench, ran: Ran, found: Measured) -> list[dict[str, Any]]:
     rng = np.random.default_rng(bench.seed)
     chosen = np.sort(rng.choice(len(ran.cases), min(EXAMPLES, len(ran.cases)), replace=False))
     return [

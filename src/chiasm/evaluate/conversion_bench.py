@@ -82,9 +82,12 @@ class Bench:
     def run(self, cases: Sequence[Case], records: Sequence[Record] | None = None) -> list[Converted]:
         """Convert the records, or the cases' own; each told the language of its case."""
         records = [case.record for case in cases] if records is None else records
+        facts = getattr(getattr(self.model, "converter", None), "facts", None)
+        # A language that training never saw cannot be told.
+        told = [c.language if facts is None or c.language in facts.languages else None for c in cases]
         found: dict[int, Converted] = {}
-        for language in dict.fromkeys(case.language for case in cases):
-            rows = [i for i, case in enumerate(cases) if case.language == language]
+        for language in dict.fromkeys(told):
+            rows = [i for i, one in enumerate(told) if one == language]
             made = self.model.run(self.name, [records[i] for i in rows], language=language, read=self.table.read)
             found.update(zip(rows, made, strict=True))
         return [found[i] for i in range(len(cases))]

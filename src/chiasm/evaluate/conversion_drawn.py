@@ -87,7 +87,7 @@ def _gallery(bench: Bench, side: int) -> Gallery:
         rows = range(start, min(start + CHUNK, len(bench.table)))
         media: list[Media] = []
         for row, record in zip(rows, bench.table.records(list(rows), ["id", "texts", "image"]), strict=True):
-            for medium in media_of(record, bench.task.wanted)[:1]:
+            for medium in media_of(record, bench.task.wanted):  # the first that can be read
                 try:
                     data = bench.table.read(medium)
                     pictures.append(read_image(data, side))
@@ -96,6 +96,7 @@ def _gallery(bench: Bench, side: int) -> Gallery:
                 media.append(Media(data=data))
                 place[row] = len(identity)
                 identity.append(names.setdefault(concept(record), len(names)))
+                break
         if media and bench.has_space():
             vectors.append(bench.model.embed_items("image", media))
         bench.progress(f"{bench.name}: gallery", rows.stop, len(bench.table))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from chiasm.dataset.table import Table
+from chiasm.declare import TaskConfig
 from chiasm.errors import ChiasmError
 from chiasm.evaluate.conversion_bench import Bench, Converting
 from chiasm.evaluate.conversion_cases import Case, case_at
@@ -58,7 +59,7 @@ def conversion_sections(
         bench = Bench(model, name, task, own, seed, lambda *_: None)
         splits = [
             {"name": split, "rows": figure_rows(part), **{k: part[k] for k in ("role", "n", "records", "notes", "by")},
-             "without": part["without"], "cards": _cards(bench, part["examples"], media.of(own))}
+             "without": part["without"], "wide": _is_wide(task), "cards": _cards(bench, part["examples"], media.of(own))}
             for split, part in entry["splits"].items()
         ]  # fmt: skip
         given = " and ".join(
@@ -71,6 +72,12 @@ def conversion_sections(
             wanted += f" ({' '.join(filter(None, (task.wanted.name, task.wanted.language)))})"
         found.append({"name": name, "title": f"{given} → {wanted}", "table": entry["table"], "splits": splits})
     return found
+
+
+def _is_wide(task: TaskConfig) -> bool:
+    """Whether what its examples show needs room: players, clips, pictures with boxes, several pictures."""
+    names = {one.of for one in task.given} | {task.wanted.of}
+    return bool(names & {"audio", "video", "boxes", "mask", "turns", "history"})
 
 
 def _cards(bench: Bench, examples: Sequence[Mapping[str, Any]], media: Embedded) -> list[dict[str, Any]]:
@@ -102,7 +109,7 @@ def _card(bench: Bench, example: Mapping[str, Any], case: Case, made: Converted,
             case "image" if record.image and wanted not in ("boxes", "mask"):
                 given.append(_shown("picture", media.picture(record.image[0]), "the given picture"))
             case "audio" if record.audio:
-                given.append(_shown("sound", media.sound(record.audio[0]), record.audio[0].by or "the given sound"))
+                given.append(_shown("sound", media.sound(record.audio[0]), "the given sound", record.audio[0].by or ""))
             case "video" if record.video:
                 given.append(_shown("strip", media.strip(record.video[0]), "frames of the given clip"))
             case "text" if record.texts:
@@ -115,7 +122,7 @@ def _card(bench: Bench, example: Mapping[str, Any], case: Case, made: Converted,
                 ]
                 given += [_words(_turn(q.question, q.answers)) for q in record.questions[:-1]] + [_words(case.asked)]
             case "history":
-                given += [_shown("picture", media.picture(one), text.text)
+                given += [_shown("picture", media.picture(one), text.text, text.text)
                           for one, text in zip(record.image[:-1], record.texts, strict=False)]  # fmt: skip
             case _:
                 pass
@@ -134,9 +141,9 @@ def _outcome(
         ]
     if made.audio is not None:
         spoken = media.add("audio/flac", encode_audio(made.audio))
-        heard = f"heard as: {example['got']}" if example["got"] else "spoken"
+        heard = f"the judge hears: {example['got']}" if example["got"] else ""
         true = None if case.medium is None else media.sound(case.medium)
-        return [_shown("sound", spoken, heard)], [_shown("sound", true, "a recording")]
+        return [_shown("sound", spoken, "synthesised", heard)], [_shown("sound", true, "a recording", "a recording")]
     if made.boxes is not None or made.mask is not None:
         picture = _large(bench, record.image[0]) if record.image else None
         if picture is None:
@@ -147,8 +154,15 @@ def _outcome(
             truth = bench.kept.setdefault("names", list(made.names))
             mine, theirs = with_mask(picture, made.mask), with_mask(picture, _true_mask(bench, case, truth))
         return (
-            [_shown("large", media.add("image/webp", webp(mine)), str(example["got"]) or "nothing")],
-            [_shown("large", media.add("image/webp", webp(theirs)), str(example["wanted"]))],
+            [
+                _shown(
+                    "large",
+                    media.add("image/webp", webp(mine)),
+                    "what the model found",
+                    str(example["got"]) or "nothing",
+                )
+            ],
+            [_shown("large", media.add("image/webp", webp(theirs)), "what is there", str(example["wanted"]))],
         )
     if made.items is not None:
         pictures = {one.id: one.image[0] for one in catalogue_of(bench)}
@@ -156,8 +170,8 @@ def _outcome(
         ranked = [one for one in made.items if one not in before]
         true = str(example["wanted"])
         return (
-            [_shown("picture", media.picture(pictures[one]), one) for one in ranked[:3]],
-            [_shown("picture", media.picture(pictures[true]) if true in pictures else None, true)],
+            [_shown("picture", media.picture(pictures[one]), one, one) for one in ranked[:3]],
+            [_shown("picture", media.picture(pictures[true]) if true in pictures else None, true, true)],
         )
     return [_words(made.text or "(nothing)")], [_words(str(example["wanted"]))]
 
@@ -216,5 +230,7 @@ def _words(text: str) -> dict[str, Any]:
     return _shown("words", None, text[:400])
 
 
-def _shown(kind: str, value: str | None, words: str) -> dict[str, Any]:
-    return {"kind": kind if value is not None or kind == "words" else "missing", "value": value, "words": words}
+def _shown(kind: str, value: str | None, words: str, caption: str = "") -> dict[str, Any]:
+    """words: what it is, for who cannot see or hear it · caption: what is written under it for all."""
+    kind = kind if value is not None or kind == "words" else "missing"
+    return {"kind": kind, "value": value, "words": words, "caption": caption}

@@ -36,7 +36,7 @@ def measure_audio(
     true = [mel for mel in real if mel is not None and len(mel)]
     quantizer = bench.quantizer("audio")
     coded = [] if quantizer is None else [log_mel(synthesise(mel_through(quantizer, mel))) for mel in true]
-    judge = _judge(bench)
+    judge = _judge(bench, {normalised(one) for one in wanted})
     scores: Scores = {}
     ceilings: dict[str, Scores] = {}
     notes: dict[str, str] = {}
@@ -97,12 +97,14 @@ def _samples(one: Converted) -> Samples:
     return np.pad(audio, (0, max(0, 400 - len(audio))))
 
 
-def _judge(bench: Bench) -> SpeechJudge | None:
-    """A judge of the table's words, where they are few enough to be labels; the word is what the record's text says."""
+def _judge(bench: Bench, wanted: set[str]) -> SpeechJudge | None:
+    """A judge of the train split's words, where they are few enough to be labels and those wanted are among them."""
+    texts = bench.table.records(bench.train_rows(), ["id", "texts"])
+    said = {normalised(t.text) for r in texts for t in r.texts[:1]}
+    if not wanted <= said:
+        return None
     if "judge" not in bench.kept:
         language = bench.task.wanted.language
-        texts = bench.table.records(bench.train_rows(), ["id", "texts"])
-        said = {normalised(t.text) for r in texts for t in r.texts[:1]}
         found: SpeechJudge | None = None
         if 2 <= len(said) <= MOST_WORDS:
             mels, labels = bench.train_sounds(RecordField(of="audio", language=language), "text")

@@ -12,7 +12,7 @@ Differs      from its sources: codes of finite scalar quantisers in small groups
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -120,6 +120,9 @@ class Converter(nn.Module):
         for part in parts:
             start = segments[-1][2] if segments else 0
             segments.append((part.segments[0][0], start, start + part.x.shape[1]))
+        if not parts:  # not one medium of the batch could be read
+            x = self.turns.new_zeros(count, 0, self.turns.shape[1], dtype=dtype)
+            return Tokens(x, torch.zeros(count, 0, dtype=torch.bool, device=x.device), ())
         valid = torch.cat([part.valid for part in parts], 1)
         blank = batch.labels.get("blank")
         if blank is not None:
@@ -321,11 +324,6 @@ def prefix_mask(prefix: int, slots: int, asked: int, wanted: int, causal: bool) 
 
 
 def _code_writer(modality: str, quantizers: Mapping[str, nn.Module], audio_length: int, width: int) -> Writer:
-    if modality not in quantizers:
-        raise ConfigError(
-            f"conversion.quantizers: a task wants {modality}, which is written in the codes of a quantiser: train one with "
-            f"`chiasm train TABLE system={modality}_quantizer --out RUN` and set conversion.quantizers.{modality}=RUN"
-        )
     quantizer = quantizers[modality]
     sizes: tuple[int, ...] = tuple(quantizer.sizes)  # type: ignore[arg-type]
     if modality == "image":
@@ -333,14 +331,25 @@ def _code_writer(modality: str, quantizers: Mapping[str, nn.Module], audio_lengt
     return Writer("audio", (sizes[0] + 1, *sizes[1:]), audio_length + 1, width, sizes[0])
 
 
-def make_converter(
-    config: RunConfig, modalities: tuple[str, ...], facts: ConversionFacts, quantizers: Mapping[str, nn.Module]
-) -> Converter:
-    """The configured model with fresh weights. Raises ConfigError where the configuration does not convert."""
+def check_converts(config: RunConfig, quantizers: Collection[str]) -> None:
+    """Raises ConfigError for a trunk that does not convert, and for what is wanted without the quantiser of its codes."""
     if config.model.trunk != "multiway":
         raise ConfigError(
             "model.trunk=separate embeds only: conversion needs the multiway trunk that all modalities share"
         )
+    for modality in ("image", "audio"):
+        if modality not in quantizers and any(task.writer == modality for task in config.tasks.values()):
+            raise ConfigError(
+                f"conversion.quantizers: a task wants {modality}, which is written in the codes of a quantiser: train one with "
+                f"`chiasm train TABLE system={modality}_quantizer --out RUN` and set conversion.quantizers.{modality}=RUN"
+            )
+
+
+def make_converter(
+    config: RunConfig, modalities: tuple[str, ...], facts: ConversionFacts, quantizers: Mapping[str, nn.Module]
+) -> Converter:
+    """The configured model with fresh weights. Raises ConfigError where the configuration does not convert."""
+    check_converts(config, quantizers)
     for name in modalities:
         layers = getattr(config.model, name).layers
         if layers not in (None, config.model.layers):

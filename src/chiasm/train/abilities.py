@@ -90,9 +90,11 @@ def parts_of(record: Record) -> set[str] | None:
 
 
 def _speaking(found: Mapping[str, TaskConfig], to: str, language: str) -> Mapping[str, TaskConfig]:
-    spoken = {n: t for n, t in found.items() if t.wanted.language in (language, None)}
+    """Those that write in a language, or in whichever they are told."""
+    written = {n: t for n, t in found.items() if t.wanted.of in ("text", "audio")}
+    spoken = {n: t for n, t in written.items() if t.wanted.language in (language, None)}
     if not spoken:
-        known = ", ".join(str(t.wanted.language) for t in found.values())
+        known = ", ".join(str(t.wanted.language) for t in written.values()) or "no language that can be chosen"
         raise ConfigError(f"this model makes no {to} of that in {language!r}; it does in {known}")
     return {n: t for n, t in spoken.items() if t.wanted.language == language} or spoken
 

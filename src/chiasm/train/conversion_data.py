@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 
 from chiasm.batches.collate import Collator
-from chiasm.batches.conversion import CHOICE_DRAWS, ConversionFacts, Example, choose
+from chiasm.batches.conversion import BARRED, CHOICE_DRAWS, ConversionFacts, Example, choose
 from chiasm.batches.draws import Draws
 from chiasm.batches.sampler import Sampler, group_weights
 from chiasm.batches.store import Store
@@ -148,7 +148,7 @@ def prepare_conversion(
         for split in names:
             key = (path, split, task.where)
             if key not in splits:
-                splits[key] = _read_split(path, split, task.where)
+                splits[key] = _read_split(path, split, task.where, config.data.languages)
             found = [p for p, r in enumerate(splits[key].records) if choose(r, task, None, held_out) is not None]
             usable[name, split] = np.array(found, np.int64)
         if not len(usable[name, config.data.train_split]):
@@ -194,23 +194,31 @@ def _modalities(tasks: Iterable[TaskConfig]) -> set[str]:
     return found
 
 
-def _read_split(path: str, split: str, where: str | None) -> Split:
+def _read_split(path: str, split: str, where: str | None, languages: Mapping[str, float] | None) -> Split:
+    """languages: of the texts and sounds that take part, None for all; those of no known language always do."""
     table = Table(path)
     quoted = split.replace("'", "''")
     rows = table.rows(f"split = '{quoted}'" + (f" AND ({where})" if where else ""))
     columns = [name for name in table.column_names if name in Record.__dataclass_fields__]
     records: list[Record] = []
     for start in range(0, len(rows), 256):  # media bytes pass through here once; only their descriptions stay
-        records += [_described(r) for r in table.records(rows[start : start + 256], columns)]
+        records += [_described(r, languages) for r in table.records(rows[start : start + 256], columns)]
     named: dict[str, int] = {}
     texts = [r.texts[0].text.casefold() if r.texts else f"\0{i}" for i, r in enumerate(records)]
     identity = np.array([named.setdefault(text, len(named)) for text in texts], np.int64)
     return Split(table, rows, records, identity)
 
 
-def _described(record: Record) -> Record:
-    """Without the media's bytes and paths, and with the mask's bytes, which are few."""
+def _described(record: Record, languages: Mapping[str, float] | None) -> Record:
+    """Without the media's bytes and paths, and with the mask's, which is small; texts of the wanted languages only.
+
+    Sounds keep their places, by which their bytes are found: one in another language counts as barred."""
     bare = {m: tuple(replace(x, data=None, path=None) for x in getattr(record, m)) for m in MEDIA}
+    if languages is not None:
+        bare["audio"] = tuple(
+            x if x.language is None or x.language in languages else replace(x, kind=BARRED) for x in bare["audio"]
+        )
+        bare["texts"] = tuple(t for t in record.texts if t.language is None or t.language in languages)
     return replace(record, **bare)
 
 
@@ -222,7 +230,7 @@ def _texts(splits: Iterable[Split], tasks: Mapping[str, TaskConfig]) -> Iterable
             yield from (text.text for text in record.texts)
             for question in record.questions:
                 yield question.question
-                yield question.answers[0]
+                yield from question.answers[:1]
             yield from (label.value for label in record.labels if label.name in labels)
 
 
@@ -245,7 +253,7 @@ def _facts(config: RunConfig, tokenizer: Tokenizer, splits: Mapping[str, Split])
         if task.wanted.of == "label":
             counts.update(x.value for r in records for x in r.labels if x.name == task.wanted.name)
         if task.wanted.of == "answer":
-            counts.update(q.answers[0] for r in records for q in r.questions)
+            counts.update(q.answers[0] for r in records for q in r.questions if q.answers)
         if counts:
             choices[name] = tuple(value for value, _ in counts.most_common(MOST_CHOICES))
     return ConversionFacts(
@@ -277,7 +285,7 @@ def _open_media(
             for modality in task.modalities:
                 if modality == "text":
                     continue
-                kept = {i for i, m in enumerate(getattr(record, modality)) if m.by not in held_out}
+                kept = {i for i, m in enumerate(getattr(record, modality)) if m.by not in held_out and m.kind != BARRED}
                 wanted.setdefault((path, modality), {}).setdefault(int(where.rows[p]), set()).update(kept)
     settings = config.model.model_dump(mode="json")
     for (path, modality), rows in wanted.items():
@@ -303,25 +311,26 @@ def _open_media(
 def _encode_wanted(
     config: RunConfig,
     of: Mapping[tuple[str, str], Split],
-    usable: Mapping[tuple[str, str], NDArray[np.int64]],
+    usable: dict[tuple[str, str], NDArray[np.int64]],
     held_out: frozenset[str],
     quantizers: Mapping[str, nn.Module],
     progress: Progress | None,
 ) -> None:
-    """What a quantiser makes of every picture and sound that a task may want."""
+    """What a quantiser makes of every picture and sound that a task may want. Records with one that cannot be read are usable no more."""
     for (name, split), where in of.items():
         task = config.tasks[name]
         modality = task.wanted.of
         if modality not in ("image", "audio"):
             continue
-        keys = [
+        wanted = [
             (p, i)
             for p in usable[name, split].tolist()
             for i, m in enumerate(getattr(where.records[p], modality))
             if m.by not in held_out
+            and m.kind != BARRED
             and (task.wanted.language is None or m.language in (task.wanted.language, None))
-            and (modality, p, i) not in where.codes
         ]
+        keys = [(p, i) for p, i in wanted if (modality, p, i) not in where.codes]
         for start in range(0, len(keys), 128):
             part = keys[start : start + 128]
             records = where.table.records([int(where.rows[p]) for p, _ in part], ["id", modality])
@@ -336,6 +345,12 @@ def _encode_wanted(
                 where.codes[modality, *key] = codes
             if progress:
                 progress(f"encoding {modality}", min(start + 128, len(keys)), len(keys), {})
+        unreadable = {p for p, i in wanted if (modality, p, i) not in where.codes}
+        if unreadable and split == config.data.train_split and len(unreadable) == len(usable[name, split]):
+            raise DataError(
+                f"{where.table.path}: not one {modality} that the task {name!r} wants can be read; are the files still where they were?"
+            )
+        usable[name, split] = np.array([p for p in usable[name, split].tolist() if p not in unreadable], np.int64)
 
 
 def encode_media(

@@ -92,9 +92,22 @@ class ConvertingModel(EmbeddingModel):
         name = self.task_for(names if record is None else parts_of(record), to, task, language, record)
         if record is None:
             record = record_for(self.tasks[name], text=text, image=image, audio=audio, video=video)
-        words = self.tasks[name].writer == "text"
-        stream = None if show is None or not words else text_stream(self.tokenizer, show)
-        return self.run(name, [record], decoding=decoding, language=language, by=by, choices=choices, stream=stream)[0]
+        shown = ""
+
+        def tell(piece: str) -> None:
+            nonlocal shown
+            shown += piece
+            if show is not None:
+                show(piece)
+
+        # Beams and candidates are chosen from at the end: until then it is not known what is written.
+        live = decoding is None or (decoding.kind != "beam" and decoding.candidates == 1)
+        words = show is not None and self.tasks[name].writer == "text"
+        stream = text_stream(self.tokenizer, tell) if words and live else None
+        made = self.run(name, [record], decoding=decoding, language=language, by=by, choices=choices, stream=stream)[0]
+        if words and made.text is not None and made.text.startswith(shown) and made.text != shown:
+            tell(made.text[len(shown) :])  # chosen from a list, or the bytes of half a character at the end
+        return made
 
     def task_for(
         self,

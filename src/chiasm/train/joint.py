@@ -18,7 +18,7 @@ from chiasm.config import RunConfig, dump_config
 from chiasm.errors import ConfigError, ModelError, NonFiniteError
 from chiasm.modalities.text import Tokenizer
 from chiasm.nn.adapters import adapt
-from chiasm.systems.converter import Converter, make_converter
+from chiasm.systems.converter import Converter, check_converts, make_converter
 from chiasm.train import checkpoint
 from chiasm.train.card import model_card
 from chiasm.train.conversion_data import VALIDATED, JointMaker, prepare_conversion
@@ -58,6 +58,7 @@ class JointJob:
         sizes: Mapping[str, Mapping[str, Any]] = {} if self._kept is None else self._kept["quantizers"]
         quantizers: dict[str, nn.Module] = {m: make_quantizer(m, size) for m, size in sizes.items()}
         self._sizes: dict[str, Mapping[str, Any]] = {m: dict(size) for m, size in sizes.items()}
+        check_converts(config, config.conversion.quantizers if self._kept is None else sizes)  # before any data is read
         if self._kept is None:
             for modality, run in config.conversion.quantizers.items():
                 quantizers[modality], self._sizes[modality] = _quantizer(modality, Path(run))
@@ -90,7 +91,8 @@ class JointJob:
         for data in self.data.train.values():
             share = max(len(data.usable) // CALIBRATED, 1)
             batch = to_device(data.batch(data.usable[::share][:CALIBRATED], None), device)
-            items = {m: batch.items[m] for m in fresh if m in batch.items and m not in seen}
+            given = {name.removeprefix("history."): items for name, items in batch.items.items()}
+            items = {m: given[m] for m in fresh if m in given and m not in seen}
             # By the first task that brings the modality: an input's scale matters, not whose it is.
             self.model.space.calibrate(items)
             seen |= set(items)

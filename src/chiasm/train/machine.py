@@ -68,7 +68,7 @@ def set_threads(wanted: int | None, processes: int) -> None:
 def make_repeatable(device: torch.device) -> None:
     """On a CPU, add up gradients in one order whatever the threads, so that a resumed run repeats bit for bit."""
     if device.type == "cpu":
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.use_deterministic_algorithms(True)
 
 

@@ -68,12 +68,15 @@ class Decoder:
                 rows=rows,
                 device=batch.identity.device,
             )
-            length = torch.full((len(codes),), writer.length)
+            length = torch.full((len(codes),), writer.length, device=codes.device)
+            if writer.end is not None:
+                ended = codes[..., 0] == writer.end
+                length = torch.where(ended.any(1), ended.int().argmax(1), length)
             made = Generated(codes, length, torch.zeros(len(codes)))
         else:
             made = self._written(batch, writer, options, choices, rows, stream)
         if task.writer == "text":
-            return self._texts(made)
+            return self._texts(made, choices or ())
         if task.writer == "boxes":
             return self._boxes(batch, made, options.candidates)
         return self._pictures(made) if task.writer == "image" else self._sounds(made)
@@ -131,9 +134,11 @@ class Decoder:
             for b, s, row in zip(best.tolist(), scores, share, strict=True)
         ]
 
-    def _texts(self, made: Generated) -> list[Converted]:
+    def _texts(self, made: Generated, choices: Sequence[str]) -> list[Converted]:
         rows = [row[:n, 0].tolist() for row, n in zip(made.codes, made.length.tolist(), strict=True)]
-        texts = self.tokenizer.decode(rows)
+        # A choice is given back as it is spelled, not as its tokens are.
+        spelled = dict(zip(self.tokenizer.ids(choices)[::-1], choices[::-1], strict=True))
+        texts = [spelled.get(tuple(row), text) for row, text in zip(rows, self.tokenizer.decode(rows), strict=True)]
         return [Converted(text=text, score=score) for text, score in zip(texts, made.score.tolist(), strict=True)]
 
     def _pictures(self, made: Generated) -> list[Converted]:

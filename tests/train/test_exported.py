@@ -1,0 +1,45 @@
+"""A run handed on: half the size, the same model, no path of the machine it came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from chiasm.errors import ConfigError
+from chiasm.train import checkpoint
+from chiasm.train.exported import export
+from chiasm.train.model import load
+
+
+def test_half_the_size_and_nearly_the_same_embeddings(finished: Path, tmp_path: Path) -> None:
+    done = export(finished, tmp_path / "out")
+    whole = checkpoint.newest(finished) / "model.safetensors"
+    assert done.bytes < 0.6 * whole.stat().st_size
+    one, two = (
+        load(finished).embed(text=["red circle", "blue"]),
+        load(tmp_path / "out").embed(text=["red circle", "blue"]),
+    )
+    assert np.abs(one - two).max() < 0.01
+    assert not np.array_equal(one, two), "float16 rounds"
+    assert not list((tmp_path).glob(".*")), "nothing is left beside it"
+
+
+def test_float32_is_bitwise_the_same(finished: Path, tmp_path: Path) -> None:
+    export(finished, tmp_path / "out", "fp32")
+    kept, given = checkpoint.load(tmp_path / "out").model, checkpoint.load(checkpoint.newest(finished)).model
+    assert all(torch.equal(kept[name], tensor) for name, tensor in given.items())
+
+
+def test_no_paths_go_with_it(finished: Path, tmp_path: Path) -> None:
+    export(finished, tmp_path / "out")
+    for name in ("config.yaml", "README.md"):
+        text = (tmp_path / "out" / name).read_text(encoding="utf8")
+        assert str(tmp_path.anchor) + "tmp" not in text and str(finished.parent) not in text
+
+
+def test_what_exists_is_not_overwritten(finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="exists already"):
+        export(finished, tmp_path)
