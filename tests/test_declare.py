@@ -98,6 +98,7 @@ def test_an_unquoted_question_mark_is_met_with_a_hint(tmp_path: Path) -> None:
         (["image"], "text", {"together": 2}, "only questions of one record"),
         (["turns"], "answer", {"together": 2}, "only questions of one record"),
         (["image"], "mask", {"drop": 0.5}, "none can be left out"),
+        (["image"], "mask", {"blank": 0.1}, "guidance is for what is written"),
         (["image"], "text", {"order": "parallel"}, "only codes of pictures and sounds"),
         (["text"], "image", {"length": 5}, "a length of its own"),
         (["image"], "boxes", {"length": 5}, "a length of its own"),

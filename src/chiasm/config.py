@@ -291,7 +291,9 @@ class DecodingConfig(Section):
         default=1.0, description="classifier-free guidance u + s(c − u), arXiv 2207.12598; 1: none"
     )
     seed: Seed = 0
-    candidates: Positive = Field(default=1, description="results a row, for reranking: samples, or the best of the beams")
+    candidates: Positive = Field(
+        default=1, description="results a row, for reranking: samples, or the best of the beams"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> DecodingConfig:

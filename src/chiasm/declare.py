@@ -157,6 +157,8 @@ class TaskConfig(Section):
             raise ValueError("together: only questions of one record can share its encoding")
         if self.drop and wanted == "mask":
             raise ValueError("drop: a mask labels every patch: none can be left out")
+        if self.blank and wanted in ("space", "item", "mask"):
+            raise ValueError(f"blank: guidance is for what is written step by step, not for {self.wanted}")
         if self.length is not None and self.writer not in ("text", "audio"):
             raise ValueError(f"length: {self.wanted} has a length of its own; only texts and sounds can be shorter")
         if self.order == "parallel" and wanted not in ("image", "audio"):

@@ -15,6 +15,7 @@ import torch
 from joint_cases import drawn_table, joint_config, quantizer, room, session, tasks
 from train_cases import losses, picture, run_config, sound, weights
 
+from chiasm.batches.draws import Draws
 from chiasm.config import BuildConfig, DecodingConfig, RunConfig
 from chiasm.dataset.build import build
 from chiasm.errors import ConfigError, DataError, MediaError, ModelError
@@ -130,6 +131,7 @@ def test_validation_changes_nothing(joint: JointJob) -> None:
     drawn = torch.random.get_rng_state()
     one, two = joint.validate(), joint.validate()
     assert one == two and one is not None
+    assert one["caption"]["n"] == len(joint.data.validation["caption"].usable)
     assert all(torch.equal(tensor, before[name]) for name, tensor in joint.tensors().items())
     assert torch.equal(torch.random.get_rng_state(), drawn)
     assert all(p.grad is None for p in joint.model.parameters())
@@ -148,6 +150,23 @@ def test_two_processes_train_on_parts_of_their_own(place: Place, tmp_path: Path)
     result = train(place.config("train.processes=2", "train.steps=3"), tmp_path / "run")
     assert result.steps == 3 and all(np.isfinite(result.losses))
     assert isinstance(load(tmp_path / "run"), ConvertingModel)
+
+
+@pytest.mark.slow
+def test_two_processes_leave_alone_what_neither_used(place: Place, tmp_path: Path) -> None:
+    """The head of a task that is never drawn: neither weight decay nor momentum may move it."""
+    config = place.config(
+        "train.processes=2",
+        "train.steps=3",
+        "tasks.caption.weight=1e9",
+        "tasks.mask.weight=1e-9",
+        only=("caption", "mask"),
+    )
+    run = train(config, tmp_path / "run").run
+    fresh = job(config, tmp_path / "fresh").tensors()
+    after = checkpoint.load(checkpoint.newest(run)).model
+    assert all(torch.equal(after[name], tensor) for name, tensor in fresh.items() if name.startswith("mask."))
+    assert not torch.equal(after["task_tokens.caption"], fresh["task_tokens.caption"])
 
 
 # What is drawn.
@@ -192,8 +211,9 @@ def test_given_weights_count_against_an_average_task(place: Place, joint: JointJ
 
 def test_every_usable_record_gives_an_example_of_any_draw(joint: JointJob) -> None:
     for name, data in joint.data.train.items():
-        seen = {id_ for step in range(40) for id_ in data.batch(data.usable[step % len(data.usable) :][:2], None).ids}
-        assert len(seen) == len(data.usable), name
+        for step in range(5):
+            batch = data.batch(data.usable, Draws(0, step, len(data.usable), slice(None)))
+            assert len(set(batch.ids)) == len(data.usable), name
     translate = joint.data.train["translate"]
     assert len(translate.usable) == len(translate.split.records)
 
@@ -329,6 +349,8 @@ def test_each_kind_of_thing_is_made(model: ConvertingModel) -> None:
     items = [replace(session(i), id=f"item-{i}") for i in range(5)]
     (found,) = model.recommend("next", [session(1)], items, k=3)
     assert found.items is not None and len(set(found.items)) == 3 and set(found.items) <= {r.id for r in items}
+    with pytest.raises(ConfigError, match="bare: an item of a catalogue needs"):
+        model.recommend("next", [session(1)], [*items, Record("bare")])
 
 
 def test_answers_and_labels_are_chosen(model: ConvertingModel) -> None:

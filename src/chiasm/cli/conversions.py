@@ -39,7 +39,9 @@ def measure_converting(
     names = tasks if tasks else None if all_tasks else tasks_of_table(model, table)
     space = any(task.wanted.of == "space" for task in model.tasks.values())
     if names is not None and not names and not space:
-        raise ConfigError(f"{table.path}: has nothing that a task of this run needs; it can do {abilities(model.tasks)}")
+        raise ConfigError(
+            f"{table.path}: has nothing that a task of this run needs; it can do {abilities(model.tasks)}"
+        )
     found = evaluate_conversion(
         model, splits, tasks=names, table=None if all_tasks else table, most=most, seed=seed, progress=progress
     )

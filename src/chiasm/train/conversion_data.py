@@ -25,12 +25,13 @@ from chiasm.dataset.table import Table
 from chiasm.declare import TaskConfig
 from chiasm.errors import DataError, MediaError
 from chiasm.modalities.audio import log_mel, read_audio
-from chiasm.modalities.image import read_image
+from chiasm.modalities.image import picture_size, read_image
 from chiasm.modalities.prepare import decoder
+from chiasm.modalities.square import into_square, labels_into_square
 from chiasm.modalities.text import Tokenizer
 from chiasm.train.distributed import World
 from chiasm.train.media import Progress, open_store
-from chiasm.types import Batch, Record
+from chiasm.types import Batch, Media, Record
 
 MEDIA = ("image", "audio", "video")
 MOST_CHOICES = 3129
@@ -202,15 +203,16 @@ def _read_split(path: str, split: str, where: str | None, languages: Mapping[str
     columns = [name for name in table.column_names if name in Record.__dataclass_fields__]
     records: list[Record] = []
     for start in range(0, len(rows), 256):  # media bytes pass through here once; only their descriptions stay
-        records += [_described(r, languages) for r in table.records(rows[start : start + 256], columns)]
+        records += [_described(r, languages, table) for r in table.records(rows[start : start + 256], columns)]
     named: dict[str, int] = {}
     texts = [r.texts[0].text.casefold() if r.texts else f"\0{i}" for i, r in enumerate(records)]
     identity = np.array([named.setdefault(text, len(named)) for text in texts], np.int64)
     return Split(table, rows, records, identity)
 
 
-def _described(record: Record, languages: Mapping[str, float] | None) -> Record:
-    """Without the media's bytes and paths, and with the mask's, which is small; texts of the wanted languages only.
+def _described(record: Record, languages: Mapping[str, float] | None, table: Table) -> Record:
+    """Without the media's bytes and paths, and with the mask's, which is small; texts of the wanted languages only,
+    and boxes as fractions of the square that the picture is padded to.
 
     Sounds keep their places, by which their bytes are found: one in another language counts as barred."""
     bare = {m: tuple(replace(x, data=None, path=None) for x in getattr(record, m)) for m in MEDIA}
@@ -219,7 +221,18 @@ def _described(record: Record, languages: Mapping[str, float] | None) -> Record:
             x if x.language is None or x.language in languages else replace(x, kind=BARRED) for x in bare["audio"]
         )
         bare["texts"] = tuple(t for t in record.texts if t.language is None or t.language in languages)
-    return replace(record, **bare)
+    boxes = record.boxes
+    if boxes and record.image:
+        boxes = into_square(boxes, *shape_of(record, table.read))
+    return replace(record, boxes=boxes, **bare)
+
+
+def shape_of(record: Record, read: Callable[[Media], bytes]) -> tuple[int, int]:
+    """Width and height of a record's first picture; of a square where it cannot be read (what decodes it says so)."""
+    try:
+        return picture_size(read(record.image[0]))
+    except (MediaError, DataError):
+        return 1, 1
 
 
 def _texts(splits: Iterable[Split], tasks: Mapping[str, TaskConfig]) -> Iterable[str]:
@@ -404,7 +417,7 @@ def _read_masks(
             continue
         for p in usable[name, split].tolist():
             if p not in where.masks:
-                labels = read_mask(where.table, where.records[p], facts.objects)
+                labels = labels_into_square(read_mask(where.table, where.records[p], facts.objects))
                 place = ((np.arange(side) + 0.5) / side * np.array(labels.shape)[:, None]).astype(np.int64)
                 where.masks[p] = labels[place[0][:, None], place[1][None]]
 

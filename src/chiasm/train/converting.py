@@ -20,10 +20,12 @@ from chiasm.declare import TaskConfig
 from chiasm.errors import ConfigError, MediaError, ModelError
 from chiasm.modalities.media import read_bytes
 from chiasm.modalities.prepare import decoder
-from chiasm.modalities.text import Tokenizer
+from chiasm.modalities.square import labels_out_of_square, out_of_square
+from chiasm.modalities.text import Tokenizer, clean_text
 from chiasm.systems.converter import Converter, make_converter
 from chiasm.train import checkpoint
 from chiasm.train.abilities import find_task, parts_of, record_for
+from chiasm.train.conversion_data import shape_of
 from chiasm.train.joint import facts_of, make_quantizer, read_shape, tune
 from chiasm.train.machine import choose_device
 from chiasm.train.model import EmbeddingModel, Medium
@@ -156,6 +158,8 @@ class ConvertingModel(EmbeddingModel):
             made = self._decoder.write(batch, options, choices=choices, rows=numbers, stream=stream)
             if options.candidates > 1 and len(made) > len(part):
                 made = self._best(batch, made, options.candidates)
+            if declared.wanted.of in ("boxes", "mask"):
+                made = [_in_picture(one, *shape_of(r, read)) for one, r in zip(made, part, strict=True)]
             found += made
             if progress:
                 progress(len(part))
@@ -193,12 +197,12 @@ class ConvertingModel(EmbeddingModel):
         """The ids of the k likeliest next items of each history. catalogue: a record an item, with its picture and its text."""
         if self.tasks[task].wanted.of != "item":
             raise ConfigError(f"the task {task!r} wants {self.tasks[task].wanted}, not an item")
-        items = torch.cat(
-            [
-                torch.from_numpy(self.embed_items("image", [r.image[0] for r in catalogue])),
-            ]
-        ) + torch.from_numpy(self.embed_items("text", [r.texts[0] for r in catalogue]))
-        items = F.normalize(items, dim=-1)
+        for record in catalogue:
+            if not (record.image and record.texts):
+                raise ConfigError(f"{record.id}: an item of a catalogue needs a picture and a text")
+        pictures = self.embed_items("image", [r.image[0] for r in catalogue])
+        words = self.embed_items("text", [r.texts[0] for r in catalogue])
+        items = F.normalize(torch.from_numpy(pictures) + torch.from_numpy(words), dim=-1)
         found: list[Converted] = []
         for start in range(0, len(records), BATCH):
             batch = self._batch(task, records[start : start + BATCH], read, None, None)
@@ -254,7 +258,7 @@ class ConvertingModel(EmbeddingModel):
         with torch.inference_mode():
             asked = self.model.embed(given[0], batch.items[given[0]], self.dtype).float().cpu()
         if kind == "text":
-            vectors = self.embed_items("text", [Text(one.text or "-") for one in made])
+            vectors = self.embed_items("text", [Text(_words(one.text)) for one in made])
         else:
             vectors = self._embed_pictures([one.image for one in made if one.image is not None])
         near = (torch.from_numpy(vectors).view(len(asked), candidates, -1) * asked[:, None]).sum(-1)
@@ -270,6 +274,22 @@ class ConvertingModel(EmbeddingModel):
         items = image_items(fitted)
         moved = replace(items, value=items.value.to(self.device), valid=items.valid.to(self.device))
         return self.model.embed("image", moved, self.dtype).float().cpu().numpy()
+
+
+def _words(text: str | None) -> str:
+    """A text that can be embedded: what is written may be empty, or of control characters only."""
+    try:
+        return clean_text(text or "-")
+    except MediaError:
+        return "-"
+
+
+def _in_picture(made: Converted, width: int, height: int) -> Converted:
+    """Places as fractions of the picture itself, and not of the square that the model saw."""
+    if made.boxes is not None:
+        return replace(made, boxes=out_of_square(made.boxes, width, height))
+    assert made.mask is not None
+    return replace(made, mask=labels_out_of_square(made.mask, width, height))
 
 
 def _resized(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -19,10 +19,11 @@ from chiasm.errors import ConfigError, DataError, MediaError
 from chiasm.modalities.image import picture_size, read_image
 from chiasm.modalities.prepare import decoder as decoder_of
 from chiasm.modalities.regions import RegionProvider
+from chiasm.modalities.square import into_square
 from chiasm.modalities.text import Tokenizer
 from chiasm.train.distributed import World
 from chiasm.train.media import Progress, open_store
-from chiasm.types import Box, Media, Record
+from chiasm.types import Media, Record
 
 COLUMNS = ("id", "texts", "labels", "boxes", "questions", "relations")
 MOST_CLASSES = 1000
@@ -197,11 +198,7 @@ def _squared(record: Record, table: Table, picture: Media) -> Record:
         return record
     if width == height:
         return record
-    longest = max(width, height)
-    x, y = (longest - width) / 2 / longest, (longest - height) / 2 / longest
-    w, h = width / longest, height / longest
-    moved = (Box(x + b.x0 * w, y + b.y0 * h, x + b.x1 * w, y + b.y1 * h, b.label) for b in record.boxes)
-    return replace(record, boxes=tuple(moved))
+    return replace(record, boxes=into_square(record.boxes, width, height))
 
 
 def _identity(records: Sequence[Record]) -> NDArray[np.int64]:

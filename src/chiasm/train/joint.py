@@ -114,7 +114,7 @@ class JointJob:
             for name, value in made.losses.items():
                 shown.setdefault(name, []).append(value.item())
             chance.update(made.chance)
-        self.world.sum_gradients(optimizer.parameters)
+        self._sum_gradients(optimizer)
         norm = torch.nn.utils.clip_grad_norm_(optimizer.parameters, self.config.optimizer.clip)
         if not (torch.isfinite(norm) and np.isfinite(total)):
             what = "gradient" if np.isfinite(total) else "loss"
@@ -124,25 +124,42 @@ class JointJob:
         optimizer.step()
         return StepResult(total, {n: float(np.mean(v)) for n, v in shown.items()}, chance, 1.0, norm.item())
 
+    def _sum_gradients(self, optimizer: Optimizer) -> None:
+        """Over all processes. What no process used stays without a gradient, as in one process: zeros would let weight decay and stale
+        momentum move the parts of tasks that were not drawn."""
+        if self.world.size == 1:
+            return
+        mine = torch.tensor([[p.grad is not None for p in optimizer.parameters]], device=self.world.device)
+        used = self.world.gather(mine.to(torch.uint8))[0].any(0)
+        self.world.sum_gradients(optimizer.parameters)
+        for p, kept in zip(optimizer.parameters, used.tolist(), strict=True):
+            if not kept:
+                p.grad = None
+
     @torch.no_grad()
     def validate(self) -> Mapping[str, Mapping[str, float]] | None:
         """The mean loss of each task over validation examples, beside its chance value."""
         self.model.eval()
         sums: dict[str, list[float]] = {}
         chances: dict[str, list[float]] = {}
+        counts: dict[str, list[int]] = {}
         for data in self.data.validation.values():
             rows = data.usable[
                 np.arange(min(len(data.usable), VALIDATED)) * len(data.usable) // min(len(data.usable), VALIDATED)
             ]
             for start in range(0, len(rows), SPACE_SHOWN):
-                made = self.model.losses(
-                    to_device(data.batch(rows[start : start + SPACE_SHOWN], None), self.device), self.dtype
-                )
+                batch = to_device(data.batch(rows[start : start + SPACE_SHOWN], None), self.device)
+                made = self.model.losses(batch, self.dtype)
                 for name, value in made.losses.items():
+                    counts.setdefault(name, []).append(len(batch.ids))
                     sums.setdefault(name, []).append(value.item())
                     chances.setdefault(name, []).append(made.chance.get(name, float("nan")))
         return {
-            name: {"loss": float(np.mean(values)), "chance": float(np.mean(chances[name])), "n": len(values)}
+            name: {
+                "loss": float(np.average(values, weights=counts[name])),
+                "chance": float(np.average(chances[name], weights=counts[name])),
+                "n": sum(counts[name]),
+            }
             for name, values in sums.items()
         } or None
 
