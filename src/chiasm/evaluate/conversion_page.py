@@ -107,22 +107,24 @@ def _card(bench: Bench, example: Mapping[str, Any], case: Case, made: Converted,
     for field in bench.task.given:
         match field.of:
             case "image" if record.image and wanted not in ("boxes", "mask"):
-                given.append(_shown("picture", media.picture(record.image[0]), "the given picture"))
+                given.append(shown("picture", media.picture(record.image[0]), "the given picture"))
             case "audio" if record.audio:
-                given.append(_shown("sound", media.sound(record.audio[0]), "the given sound", record.audio[0].by or ""))
+                given.append(shown("sound", media.sound(record.audio[0]), "the given sound", record.audio[0].by or ""))
             case "video" if record.video:
-                given.append(_shown("strip", media.strip(record.video[0]), "frames of the given clip"))
+                given.append(shown("strip", media.strip(record.video[0]), "frames of the given clip"))
             case "text" if record.texts:
                 given.append(_words(case.text))
             case "question":
                 given.append(_words(case.asked))
             case "turns":
-                given += [
-                    _shown("picture", media.picture(one), "a picture of the dialogue") for one in record.image[:2]
-                ]
+                given += [shown("picture", media.picture(one), "a picture of the dialogue") for one in record.image[:2]]
                 given += [_words(_turn(q.question, q.answers)) for q in record.questions[:-1]] + [_words(case.asked)]
+                given += [
+                    shown("sound", media.sound(one), "a spoken turn", f"spoken: {one.text or 'a turn'}")
+                    for one in record.audio
+                ]
             case "history":
-                given += [_shown("picture", media.picture(one), text.text, text.text)
+                given += [shown("picture", media.picture(one), text.text, text.text)
                           for one, text in zip(record.image[:-1], record.texts, strict=False)]  # fmt: skip
             case _:
                 pass
@@ -136,14 +138,14 @@ def _outcome(
     record = case.record
     if made.image is not None:
         true = None if case.medium is None else media.picture(case.medium)
-        return [_shown("picture", media.add("image/webp", webp(made.image)), "drawn")], [
-            _shown("picture", true, "the picture there is")
+        return [shown("picture", media.add("image/webp", webp(made.image)), "drawn")], [
+            shown("picture", true, "the picture there is")
         ]
     if made.audio is not None:
         spoken = media.add("audio/flac", encode_audio(made.audio))
         heard = f"the judge hears: {example['got']}" if example["got"] else ""
         true = None if case.medium is None else media.sound(case.medium)
-        return [_shown("sound", spoken, "synthesised", heard)], [_shown("sound", true, "a recording", "a recording")]
+        return [shown("sound", spoken, "synthesised", heard)], [shown("sound", true, "a recording", "a recording")]
     if made.boxes is not None or made.mask is not None:
         picture = _large(bench, record.image[0]) if record.image else None
         if picture is None:
@@ -155,14 +157,14 @@ def _outcome(
             mine, theirs = with_mask(picture, made.mask), with_mask(picture, _true_mask(bench, case, truth))
         return (
             [
-                _shown(
+                shown(
                     "large",
                     media.add("image/webp", webp(mine)),
                     "what the model found",
                     str(example["got"]) or "nothing",
                 )
             ],
-            [_shown("large", media.add("image/webp", webp(theirs)), "what is there", str(example["wanted"]))],
+            [shown("large", media.add("image/webp", webp(theirs)), "what is there", str(example["wanted"]))],
         )
     if made.items is not None:
         pictures = {one.id: one.image[0] for one in catalogue_of(bench)}
@@ -170,8 +172,8 @@ def _outcome(
         ranked = [one for one in made.items if one not in before]
         true = str(example["wanted"])
         return (
-            [_shown("picture", media.picture(pictures[one]), one, one) for one in ranked[:3]],
-            [_shown("picture", media.picture(pictures[true]) if true in pictures else None, true, true)],
+            [shown("picture", media.picture(pictures[one]), one, one) for one in ranked[:3]],
+            [shown("picture", media.picture(pictures[true]) if true in pictures else None, true, true)],
         )
     return [_words(made.text or "(nothing)")], [_words(str(example["wanted"]))]
 
@@ -227,10 +229,10 @@ def _turn(question: str, answers: Sequence[str]) -> str:
 
 
 def _words(text: str) -> dict[str, Any]:
-    return _shown("words", None, text[:400])
+    return shown("words", None, text[:400])
 
 
-def _shown(kind: str, value: str | None, words: str, caption: str = "") -> dict[str, Any]:
-    """words: what it is, for who cannot see or hear it · caption: what is written under it for all."""
+def shown(kind: str, value: str | None, words: str, caption: str = "") -> dict[str, Any]:
+    """What a card shows. kind: words | sound | picture | large | strip · value: its data URI, None where it is left out · words: what it is, for who cannot see or hear it · caption: what is written under it for all."""
     kind = kind if value is not None or kind == "words" else "missing"
     return {"kind": kind, "value": value, "words": words, "caption": caption}

@@ -24,6 +24,8 @@ MEANING = {
     "test": "records held out of training",
     "train": "records the model was trained on",
     "all": "every row of the table",
+    "new": "drawn anew by another seed: the model was trained on none of them",
+    "perhaps seen": "the model may have been trained on some of them",
 }
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,15 @@ MOST_RECORDS = 2_000
 """Records of a split that examples are drawn from and searched among; more are sampled by seed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Conversions:
+    """Sections of a page as `conversion_sections` makes them. by: whose conversions they are, in words."""
+
+    by: str
+    protocol: str
+    sections: Callable[[Embedded], Sequence[Mapping[str, Any]]]
+
+
 def write_report(
     run: Path,
     table: Table,
@@ -41,6 +51,7 @@ def write_report(
     *,
     searches: Sequence[Mapping[str, Any]] | None = None,
     seconds: Mapping[str, float] | None = None,
+    conversions: Conversions | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Write the report of `run` to `out` and return `out`.
@@ -51,6 +62,7 @@ def write_report(
     picture, sound or clip was asked with, and "modality": which of them; "results": [{"id", "score"}, …] as
     `Hit.to_json` gives them}; only title and results are needed.
     seconds: time of further stages (build, train, index …), beside the evaluation's own.
+    conversions: what another model than `model` converts.
 
     Raises MachineError where `out` cannot be written. All data is escaped; the file is written whole or not
     at all.
@@ -59,7 +71,8 @@ def write_report(
     tell("report", 0, 4)
     media = Embedded(table)
     shelf = _Shelf(table, media)
-    conversions = _conversions(table, model, evaluation, media)
+    own = _conversions(table, model, evaluation)
+    shown = [(one, one.sections(media)) for one in (own, conversions) if one is not None]
     tell("report", 1, 4)
     examples: dict[str, dict[str, list[dict[str, Any]]]] = {}
     space: Space | None = None
@@ -75,7 +88,7 @@ def write_report(
         run,
         table,
         evaluation,
-        conversions,
+        [(one, sections) for one, sections in shown if sections],
         examples,
         space,
         [shelf.search(one) for one in searches or ()],
@@ -154,18 +167,22 @@ class _Shelf:
         return card
 
 
-def _conversions(table: Table, model: Embedder, evaluation: Mapping[str, Any], media: Embedded) -> list[dict[str, Any]]:
-    """The sections of the evaluation's conversions; none of a model that converts nothing."""
+def _conversions(table: Table, model: Embedder, evaluation: Mapping[str, Any]) -> Conversions | None:
+    """The evaluation's own; None of a model that converts nothing."""
     conversion = evaluation.get("conversion")
     if not conversion:
-        return []
+        return None
     from chiasm.evaluate.conversion_page import conversion_sections
     from chiasm.train.converting import ConvertingModel
 
     if not isinstance(model, ConvertingModel):
-        return []
-    own = table if evaluation.get("conversion_on_table") else None
-    return conversion_sections(model, conversion, media, own, evaluation["seed"])
+        return None
+    own, seed = table if evaluation.get("conversion_on_table") else None, evaluation["seed"]
+    return Conversions(
+        "the model",
+        evaluation["conversion_protocol"],
+        lambda media: conversion_sections(model, conversion, media, own, seed),
+    )
 
 
 def _collect(table: Table, model: Embedder, evaluation: Mapping[str, Any]) -> tuple[Collected, dict[str, Any]]:
@@ -198,7 +215,7 @@ def _render(
     run: Path,
     table: Table,
     evaluation: Mapping[str, Any],
-    conversions: Sequence[Mapping[str, Any]],
+    conversions: Sequence[tuple[Conversions, Sequence[Mapping[str, Any]]]],
     examples: Mapping[str, Any],
     space: Space | None,
     searches: Sequence[Mapping[str, Any]],

@@ -179,6 +179,11 @@ class ConvertingModel(EmbeddingModel):
             raise ConfigError(
                 f"candidates: only words and pictures are compared; the task {task!r} wants {declared.wanted}"
             )
+        trained = any(t.wanted.of == "space" for t in self.tasks.values()) or self.config.conversion.init is not None
+        if options.candidates > 1 and not trained:
+            raise ConfigError(
+                "candidates are compared in the model's own space, and this one learned none: give it a task that wants space"
+            )
 
     def readable(self, task: str, record: Record, read: Read = read_bytes) -> MediaError | None:
         """Why a medium that the task reads of this record cannot be read; None where all can."""

@@ -151,6 +151,13 @@ def _absolute(config: AnyRunConfig) -> AnyRunConfig:
             name: task if task.table is None else task.model_copy(update={"table": whole(task.table)})
             for name, task in config.tasks.items()
         }
+        settings = config.conversion
+        changed["conversion"] = settings.model_copy(
+            update={
+                "init": None if settings.init is None else whole(settings.init),
+                "quantizers": {name: whole(run) for name, run in settings.quantizers.items()},
+            }
+        )
     return config.model_copy(update=changed)
 
 
