@@ -96,10 +96,12 @@ class Dataset(Table):
         """Train on this table and return the model.
 
         settings: ``("model.width=256", …)`` as on the command line.
+        Raises ConfigError, before training, for a named system that embeds nothing: there is no model to return.
         """
         from chiasm.train.run import train as run_training
 
         config = run_config(self.path, settings, minutes=minutes, steps=steps)
+        _check_embeds(config)
         if resume and (settings or minutes is not None or steps is not None):
             raise ConfigError("a resumed run keeps its settings: leave out settings, minutes and steps")
         result = run_training(config, Path(out), resume=resume, progress=progress)
@@ -147,6 +149,21 @@ class Dataset(Table):
             model = self._model = self._model or load(indexed_run(self))
         query = Query(text, image, audio, video, to=to, k=k, where=where, hybrid=hybrid)
         return search_table(self, query, model)
+
+
+def _check_embeds(config: AnyRunConfig) -> None:
+    if config.system == "chiasm":
+        return
+    from chiasm.systems.catalogue import find
+    from chiasm.train.system_embedder import embeds
+
+    if not embeds(find(config.system)):
+        use = " and name its folder in conversion.quantizers" if config.system.endswith("_quantizer") else ""
+        raise ConfigError(
+            f"the system {config.system!r} embeds nothing, so there is no model to search with: train it with "
+            f"`chiasm train {config.data.table} system={config.system} --out RUN` or chiasm.train.run.train(config, RUN){use}; "
+            "`chiasm evaluate RUN TABLE.lance` measures it"
+        )
 
 
 def run_of(model: Embedder) -> Path | None:

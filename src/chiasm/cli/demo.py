@@ -16,12 +16,13 @@ from chiasm.cli.output import Device, Json, check_folder, print_json, say, show,
 
 if TYPE_CHECKING:
     from chiasm.api import Dataset
+    from chiasm.cli.demo_conversions import Shown
     from chiasm.cli.progress import Progress
     from chiasm.config import RunConfig
     from chiasm.train.model import LoadedModel
     from chiasm.types import Media, Record
 
-STAGES = 6
+STAGES = 7
 
 
 def demo(
@@ -37,7 +38,8 @@ def demo(
     """The whole story on the embedded data set, in minutes.
 
     Builds the emoji table (pictures, names in many languages, spoken names), trains,
-    evaluates, indexes, asks by text, by spoken word and by picture, and writes report.html.
+    evaluates, indexes, asks by text, by spoken word and by picture, lets the starter
+    checkpoint convert between them, and writes report.html.
 
     What an earlier demo finished in DIR is used again; one that was interrupted goes on.
     """
@@ -49,7 +51,9 @@ def demo(
     evaluation = story.evaluate(model, data)
     story.index(model, data)
     searches = story.search(model, data)
-    report = story.report(model, data, evaluation, searches)
+    converted = story.convert(data, fresh)
+    conversion = converted.conversion if converted else {}
+    report = story.report(model, data, evaluation, searches, converted)
     if as_json:
         print_json(
             {
@@ -61,16 +65,22 @@ def demo(
                 "table": str(story.table_path),
                 "report": str(report),
                 "searches": searches,
+                "conversion": conversion,
             }
         )
         return
+    from chiasm.cli.demo_conversions import conversions_table
     from chiasm.cli.evaluate import retrieval_table
 
     for split, directions in evaluation["retrieval"].items():
         if directions:
             show(retrieval_table(f"{split}: among the split's own items", directions))
+    if conversion:
+        show(conversions_table(conversion))
     show(f"report: {report}")
     say(f'ask it yourself: chiasm search {story.table_path} "red apple"')
+    if conversion:
+        say('or the starter: chiasm convert --text "red apple" --to image --out apple.png')
 
 
 def recipe(table: Path, minutes: float | None, device: str) -> RunConfig:
@@ -182,12 +192,43 @@ class _Story:
         show_on_stderr(*grids)
         return found
 
+    def convert(self, data: Dataset, fresh: bool) -> Shown | None:
+        """What the shipped starter checkpoint makes of data it has not seen; None where there is none."""
+        from chiasm.api import starter
+        from chiasm.cli.demo_conversions import convert_all
+        from chiasm.cli.evaluate import write_json
+        from chiasm.errors import ModelError
+        from chiasm.train.converting import ConvertingModel
+        from chiasm.train.model import load
+
+        found = None
+        with self._stage("convert", "Letting the starter checkpoint convert what it has not seen") as progress:
+            try:
+                path = starter()
+            except ModelError:
+                path = None
+            model = None if path is None else load(path, device=self.device)
+            if isinstance(model, ConvertingModel):
+                found = convert_all(model, data, self.out, fresh, progress)
+                write_json(self.out / "conversion.json", dict(found.conversion))
+        kept = self.out / "conversion.json"
+        self._done(str(kept) if found else "left out: this installation of chiasm has no starter checkpoint")
+        return found
+
     def report(
-        self, model: LoadedModel, data: Dataset, evaluation: dict[str, Any], searches: list[dict[str, Any]]
+        self,
+        model: LoadedModel,
+        data: Dataset,
+        evaluation: dict[str, Any],
+        searches: list[dict[str, Any]],
+        converted: Shown | None,
     ) -> Path:
-        from chiasm.evaluate.report import write_report
+        from chiasm.evaluate.conversion import PROTOCOL
+        from chiasm.evaluate.report import Conversions, write_report
 
         out = self.out / "report.html"
+        by = "the starter checkpoint that is shipped with chiasm, another model than the one trained here,"
+        conversions = Conversions(by, PROTOCOL, converted.sections) if converted else None
         with self._stage("report", "Writing the report") as progress:
             write_report(
                 self.out,
@@ -197,6 +238,7 @@ class _Story:
                 out,
                 searches=searches,
                 seconds=self.seconds,
+                conversions=conversions,
                 progress=progress,
             )
         self._done(str(out))

@@ -69,7 +69,7 @@ def evaluate(
     if holds_system(run):
         from chiasm.train.system_embedder import embeds
 
-        if not embeds(read_system(run)):
+        if not embeds(read_system(run).spec):
             if report is not None or task or all_tasks:
                 raise ConfigError(f"{run}: a named system that embeds nothing has neither tasks nor a report")
             _evaluate_system(run, opened, split or [], out, device.value, as_json)

@@ -233,6 +233,7 @@ def _words(text: str) -> dict[str, Any]:
 
 
 def shown(kind: str, value: str | None, words: str, caption: str = "") -> dict[str, Any]:
-    """What a card shows. kind: words | sound | picture | large | strip · value: its data URI, None where it is left out · words: what it is, for who cannot see or hear it · caption: what is written under it for all."""
+    """What a card shows. kind: words | sound | picture | large | strip · value: its data URI, None where it is left out
+    words: what it is, for who cannot see or hear it · caption: what is written under it for all."""
     kind = kind if value is not None or kind == "words" else "missing"
     return {"kind": kind, "value": value, "words": words, "caption": caption}

@@ -10,6 +10,8 @@ from chiasm.config import RunConfig, SystemRunConfig
 def model_card(config: RunConfig, model: nn.Module, step: int, seconds: float, finished: bool) -> str:
     parameters = sum(p.numel() for p in model.parameters())
     state = "finished" if finished else "in training"
+    if config.tasks:
+        return _converting_card(config, parameters, step, seconds, state)
     return f"""# {config.system}: a cross-modal embedding model
 
 - Modalities: {", ".join(config.data.modalities)}; embedding width {config.model.embedding}; {parameters:,} parameters, float32
@@ -20,6 +22,28 @@ def model_card(config: RunConfig, model: nn.Module, step: int, seconds: float, f
 ## Limits
 It knows what its training table shows and nothing else. Measure it on your own data (`chiasm evaluate RUN TABLE`) before you rely on it, for
 each group of people it will serve; similarity is no judgement of truth.
+"""
+
+
+def _converting_card(config: RunConfig, parameters: int, step: int, seconds: float, state: str) -> str:
+    tasks = "\n".join(
+        f"| {name} | {' + '.join(map(str, task.given))} | {task.wanted} | `{task.table or config.data.table}` |"
+        for name, task in config.tasks.items()
+    )
+    return f"""# {config.system}: a model that converts
+
+- {parameters:,} parameters, float32, quantisers included; embedding width {config.model.embedding}
+- Trained on split `{config.data.train_split}` of the tables below for {step:,} steps ({seconds / 60:.1f} minutes), {config.train.batch:,} examples each;
+  {state}
+- Exact configuration: `config.yaml`; use it with `chiasm convert RUN` or `chiasm.load(RUN)`
+
+| task | given | wanted | table |
+|---|---|---|---|
+{tasks}
+
+## Limits
+It knows what its training tables show and nothing else, and it answers also where it knows nothing. Measure it on your own data
+(`chiasm evaluate RUN TABLE`) before you rely on it, for each group of people it will serve.
 """
 
 

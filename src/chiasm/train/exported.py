@@ -15,6 +15,7 @@ from chiasm.errors import ConfigError
 from chiasm.train import checkpoint
 
 PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+NAMES = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
 LARGEST = 65504.0
 """What float16 can hold: larger numbers, such as a running variance, stay float32."""
 
@@ -41,6 +42,8 @@ def export(run: Path, out: Path, precision: str = "fp16") -> Exported:
     found = checkpoint.load(path)
     texts = {name: (path / name).read_text(encoding="utf8") for name in _texts(found)}
     texts = _without_paths(texts, path)
+    if "README.md" in texts:
+        texts["README.md"] = texts["README.md"].replace(" float32", f" {NAMES[precision]}", 1)
     state = {k: v for k, v in found.state.items() if k not in ("checksums", "format", "step")}
     weights = {name: _in(tensor, PRECISIONS[precision]) for name, tensor in found.model.items()}
     beside = out.parent / f".{out.name}.part"

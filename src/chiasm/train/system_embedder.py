@@ -16,6 +16,7 @@ from chiasm.config import SystemRunConfig, load_run
 from chiasm.errors import ModelError
 from chiasm.modalities.image import read_image
 from chiasm.modalities.text import Tokenizer
+from chiasm.systems.system import Spec
 from chiasm.train.machine import choose_dtype
 from chiasm.train.model import LoadedModel, decode_all, image_items, text_items
 from chiasm.train.step import to_device
@@ -66,7 +67,7 @@ def load_embedder(path: Path, device: torch.device, remember: bool = False) -> S
     """The embedder in a checkpoint folder. Raises ModelError for a system that has no such embeddings."""
     found = read_system(path)
     name = found.spec.name
-    if not embeds(found):
+    if not embeds(found.spec):
         raise ModelError(
             f"{path}: a run of {name}, which does not embed texts and pictures each alone; "
             "measure it with `chiasm evaluate RUN TABLE`, or read it with chiasm.train.system_model.read_system"
@@ -79,6 +80,6 @@ def load_embedder(path: Path, device: torch.device, remember: bool = False) -> S
     return SystemEmbedder(found, found.tokenizer, device, remember)
 
 
-def embeds(found: SystemCheckpoint) -> bool:
+def embeds(spec: Spec) -> bool:
     """Whether the system gives embeddings of a text alone and of a picture alone."""
-    return found.spec.measure.kind == "retrieval" and set(found.spec.inputs) == {"text", "image"}
+    return spec.measure.kind == "retrieval" and set(spec.inputs) == {"text", "image"}
