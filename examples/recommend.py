@@ -15,10 +15,10 @@ with folder() as root:
     model = learn(data, root / "run", {"next": "{given: [history], wanted: item}"}, steps=8)
     assert isinstance(model, ConvertingModel)
     sessions = data.records(range(3))
-    # The catalogue: every item once, a record with its picture and its name. (A history's last item is what is to be found.)
+    # The catalogue: every item once, a record with its picture and its name.
     items = {
         t.text: Record(t.text, texts=(t,), image=(m,)) for s in sessions for t, m in zip(s.texts, s.image, strict=True)
     }
     found = model.recommend("next", sessions, list(items.values()), k=3, read=data.read)
     for session, one in zip(sessions, found, strict=True):
-        print(f"{', '.join(t.text for t in session.texts[:-1])} → {', '.join(one.items or ())}")
+        print(f"{', '.join(t.text for t in session.texts)} → {', '.join(one.items or ())}")

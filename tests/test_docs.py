@@ -229,7 +229,7 @@ def test_every_yaml_block_is_a_configuration(page: str, code: str, tmp_path: Pat
     load_config(RunConfig if re.search(r"^data:", code, re.MULTILINE) else BuildConfig, path)
 
 
-RECIPES = [*sorted((ROOT / "recipes").glob("*.yaml")), *sorted((ROOT / "src" / "chiasm" / "recipes").glob("*.yaml"))]
+RECIPES = [*sorted((ROOT / "recipes").rglob("*.yaml")), *sorted((ROOT / "src" / "chiasm" / "recipes").glob("*.yaml"))]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)

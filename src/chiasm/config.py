@@ -323,7 +323,8 @@ class RunConfig(Section):
 
 SYSTEMS = (
     "transformer", "bert", "roberta", "gpt", "t5", "resnet", "vit", "detr", "simclr", "moco", "clip", "siglip", "vilbert", "uniter",
-    "vl_bert", "unicoder_vl", "oscar", "albef", "ernie_vil", "ernie_m", "adapter_xl", "early_fusion", "late_fusion", "image_quantizer", "audio_quantizer",
+    "vl_bert", "unicoder_vl", "oscar", "albef", "ernie_vil", "ernie_m", "adapter_xl", "early_fusion", "late_fusion",
+    "image_quantizer", "audio_quantizer",
 )  # fmt: skip
 """The named systems; `chiasm systems` says what each is, and systems/catalogue.py where."""
 

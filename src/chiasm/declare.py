@@ -126,7 +126,9 @@ class TaskConfig(Section):
         default=None,
         description="strength of the changes to given media; None: the model's, and 0 where places are wanted",
     )
-    length: Positive | None = Field(default=None, description="steps written at most; None: the writer's")
+    length: Positive | None = Field(
+        default=None, description="tokens of a written text, at most; None: conversion.text_length"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> TaskConfig:
@@ -147,8 +149,8 @@ class TaskConfig(Section):
             raise ValueError("wanted: an item follows a history, and nothing else does: given: [history], wanted: item")
         if "turns" in names and {"image", "audio", "question"} & set(names):
             raise ValueError("given: turns bring their own pictures, speech and questions")
-        if wanted == "mask" and "image" not in names:
-            raise ValueError("wanted: a mask is of a picture: give an image")
+        if wanted in ("boxes", "mask") and not any(f.of == "image" and not f.optional for f in self.given):
+            raise ValueError(f"wanted: {wanted} are places in a picture: give an image")
         if wanted == "space" and (len(names) < 2 or not set(names) <= {"text", "image", "audio", "video"}):
             raise ValueError("wanted: space needs two or more modalities to bring together")
         if wanted == "label" and self.wanted.name is None:
@@ -159,8 +161,8 @@ class TaskConfig(Section):
             raise ValueError("drop: a mask labels every patch: none can be left out")
         if self.blank and wanted in ("space", "item", "mask"):
             raise ValueError(f"blank: guidance is for what is written step by step, not for {self.wanted}")
-        if self.length is not None and self.writer not in ("text", "audio"):
-            raise ValueError(f"length: {self.wanted} has a length of its own; only texts and sounds can be shorter")
+        if self.length is not None and self.writer != "text":
+            raise ValueError(f"length: {self.wanted} has a length of its own; only texts can be shorter")
         if self.order == "parallel" and wanted not in ("image", "audio"):
             raise ValueError("order: only codes of pictures and sounds are filled in in parallel")
         if all(field.optional for field in self.given):

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from chiasm.batches.collate import UNTOLD, Collator
-from chiasm.batches.conversion import CHOICE_DRAWS, TURNS, ConversionFacts, Example, choose
+from chiasm.batches.conversion import CHOICE_DRAWS, TURNS, ConversionFacts, Example, before_last, choose
 from chiasm.batches.draws import Draws
 from chiasm.config import RunConfig, load_config
 from chiasm.declare import TaskConfig
@@ -442,3 +442,35 @@ def test_masks_are_those_of_the_records() -> None:
     batch = laid(task(["image"], "mask"), [first(THING, task(["image"], "mask"))] * 2, records=[3, 5])
     assert batch.labels["mask"].shape == (2, 8, 8)
     assert batch.labels["mask"][:, 0, 0].tolist() == [3, 5]
+
+
+def test_a_conversion_is_shown_every_item_of_a_history() -> None:
+    of = task(["history"], "item")
+    assert len(first(SESSION, of, wanted=False).texts) == 4
+    cut, trained = first(before_last(SESSION), of, wanted=False), first(SESSION, of)
+    assert (cut.texts, cut.media) == (trained.texts, trained.media), "what training was shown"
+
+
+def test_a_shared_question_is_asked_once_and_apart_also_in_a_conversion() -> None:
+    example = first(THING, task(["image", "question"], "answer", together=3), wanted=False)
+    assert example.texts == () and example.asked == ("what is it",)
+
+
+def test_places_are_those_of_the_first_picture() -> None:
+    assert {e.media["image"] for e in drawn(THING, task(["image"], "boxes"))} == {((0, 0),)}
+
+
+def test_the_given_text_is_never_the_wanted_one() -> None:
+    spoken = Record("r", texts=(Text("a dog", "en"),), audio=(replace(KEY, language="en", text="a dog"),))
+    assert choose(spoken, task(["audio", "text?"], "text"), None) is None
+    same = Record("r", texts=(Text("a dog", "en"), Text("a dog", "en", "title")))
+    assert choose(same, task(["text"], "text"), None) is None
+
+
+def test_turns_are_told_also_where_a_batch_has_first_ones_only() -> None:
+    of = task(["turns"], "answer")
+    short = replace(DIALOGUE, questions=DIALOGUE.questions[:1], audio=())
+    alone, mixed = laid(of, [first(short, of)]), laid(of, [first(short, of), first(DIALOGUE, of)])
+    for name in ("text", "image"):
+        one, two = alone.items[name].segment, mixed.items[name].segment
+        assert one is not None and two is not None and not one.any() and two.any()

@@ -389,7 +389,11 @@ def test_a_sample_depends_on_its_seed_and_number_alone(model: ConvertingModel) -
     records = [room(i) for i in range(3)]
     assert draw(0, records) == draw(0, records)
     assert draw(0, records) != draw(1, records)
-    assert draw(0, records)[1:2] == draw(0, records[1:2], rows=[1])
+    # The same codes; their pixels may round to a neighbour, for a batch of another size is computed by another kernel.
+    many, alone = (
+        np.frombuffer(b, np.uint8).astype(int) for b in (draw(0, records)[1], draw(0, records[1:2], rows=[1])[0])
+    )
+    assert np.abs(many - alone).max() <= 1
     assert len(set(draw(0, [room(0)] * 3))) > 1, "each row has a stream of its own"
 
 

@@ -106,7 +106,7 @@ class Collator:
         value, valid = _padded(rows)
         segment, _ = _padded(turns)
         made = Items(torch.from_numpy(value), torch.from_numpy(valid), torch.arange(len(rows)))
-        if any(turn for row in turns for turn in row):
+        if self._has_turns:
             made = replace(made, segment=torch.from_numpy(segment))
         if self.task.wanted.of == "space":  # a record without a text has no item
             kept = torch.tensor([i for i, e in enumerate(examples) if e.texts])
@@ -123,7 +123,7 @@ class Collator:
     def _history_text(self, examples: Sequence[Example]) -> Items:
         """The text of every item of every history."""
         value, valid = self.tokenizer.encode([t for e in examples for t, _ in e.texts], self.config.model.text.length)
-        owner = torch.tensor([i for i, e in enumerate(examples) for _ in e.texts])
+        owner = torch.tensor([i for i, e in enumerate(examples) for _ in e.texts], dtype=torch.int64)
         return Items(torch.from_numpy(value), torch.from_numpy(valid), owner)
 
     def _asked(self, examples: Sequence[Example]) -> Items:
@@ -186,7 +186,12 @@ class Collator:
             made = Items(
                 torch.from_numpy(value), torch.ones(value.shape[:2], dtype=torch.bool), torch.from_numpy(owner)
             )
-        return replace(made, segment=torch.tensor(turns)[:, None]) if any(turns) else made
+        return replace(made, segment=torch.tensor(turns)[:, None]) if self._has_turns and turns else made
+
+    @property
+    def _has_turns(self) -> bool:
+        """By what the task gives and never by what a batch holds: a record reads the same in any company."""
+        return any(f.of in ("turns", "history") for f in self.task.given)
 
     def _strength(self, modality: str) -> float:
         if self.task.augment is not None:

@@ -7,7 +7,7 @@ batch of them. Every draw comes from the batch's numbers: a batch is a pure func
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,10 +158,7 @@ class _Choice:
         return [
             i
             for i, m in enumerate(getattr(self.record, modality))
-            if (m.kind == field_.name if field_.name else not (m.kind or "").startswith(("turn:", "item:")))
-            and (field_.language is None or m.language in (field_.language, None))
-            and m.by not in self.held_out
-            and m.kind != BARRED
+            if is_meant(m, field_) and m.by not in self.held_out and m.kind != BARRED
         ]
 
     def _give(self, field_: RecordField) -> None:
@@ -179,6 +176,8 @@ class _Choice:
                 found = [
                     i for i in self._media(modality, field_) if (modality, i) != (self.task.wanted.of, self.medium)
                 ]
+                if self.task.wanted.of in ("boxes", "mask"):  # which are those of the first picture
+                    found = [i for i in found if i == 0]
                 index = found[self._pick(len(found), 2 if modality == "audio" else 3)]
                 self.media[modality] = ((index, 0),)
                 if modality == "audio":
@@ -235,7 +234,7 @@ class _Choice:
         chosen: list[Question] = [found[order[(first + k) % len(found)]] for k in range(count)]
         self.asked = tuple(q.question for q in chosen)
         self.answers = tuple(answer for q in chosen for answer in q.answers[:1])
-        if count == 1:
+        if self.task.together == 1:
             self.texts.append((chosen[0].question, 0))
 
     def _give_turns(self) -> None:
@@ -260,13 +259,14 @@ class _Choice:
         self.answers = turns[last].answers[:1]
 
     def _give_history(self) -> None:
-        count = self._items()
-        self.media["image"] = tuple((i, count - 2 - i) for i in range(count - 1))
-        self.texts.extend((self.record.texts[i].text, count - 2 - i) for i in range(count - 1))
+        # A conversion is shown all items; training and evaluation keep the last one to be found.
+        count = self._items() - 1 if self.wanted else self._items()
+        self.media["image"] = tuple((i, count - 1 - i) for i in range(count))
+        self.texts.extend((self.record.texts[i].text, count - 1 - i) for i in range(count))
 
     def _items(self) -> int:
         count = min(len(self.record.image), len(self.record.texts))
-        if count < 2 or any(m.by in self.held_out for m in self.record.image[:count]):
+        if count < 1 + self.wanted or any(m.by in self.held_out for m in self.record.image[:count]):
             raise _LackingError
         return count
 
@@ -284,14 +284,30 @@ class _Choice:
             return (self.record.texts[self._items() - 1].text,), None
         if wanted.of != "text":
             return (), None
+        given = self.given_text
         said = self._said() if wanted.language is None and wanted.name is None else None
         if said is not None:
+            if given is not None and (said.text, said.language) == (given.text, given.language):
+                raise _LackingError
             return (said.text,), said.language
-        given = self.given_text
         # Not the given text again: but one that says the same in another language may be spelled the same.
-        found = [t for t in self._texts(wanted) if t is not given]
+        found = [
+            t for t in self._texts(wanted) if given is None or (t.text, t.language) != (given.text, given.language)
+        ]
         chosen = self._led(found, 7)
         return (chosen.text,), chosen.language
+
+
+def is_meant(medium: Media, field_: RecordField) -> bool:
+    """Whether a field means a medium, by kind and language. Those of turns and histories are meant by name only."""
+    kind = medium.kind == field_.name if field_.name else not (medium.kind or "").startswith(("turn:", "item:"))
+    return kind and (field_.language is None or medium.language in (field_.language, None))
+
+
+def before_last(record: Record) -> Record:
+    """A history without its last item: what is shown where that one is to be found."""
+    count = min(len(record.image), len(record.texts)) - 1
+    return replace(record, texts=record.texts[:count], image=record.image[:count])
 
 
 def turn_of(medium: Media) -> int | None:

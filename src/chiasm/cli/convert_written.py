@@ -44,7 +44,8 @@ def plan(wanted: str, given: Sequence[Given], out: str | None, overwrite: bool) 
     if out is None:
         if wanted not in ("image", "audio"):
             return [None] * len(given)
-        return [_free(one.name, endings[0]) for one in given]
+        taken: set[Path] = set()
+        return [_free(one.name, endings[0], taken) for one in given]
     path = Path(out)
     if len(given) > 1 or path.is_dir() or out.endswith("/") or not path.suffix:
         check_folder(path)
@@ -164,10 +165,11 @@ def _png(picture: Image.Image, names: Sequence[str] = ()) -> bytes:
     return file.getvalue()
 
 
-def _free(name: str, ending: str) -> Path:
-    """A file of the current folder that is not there yet."""
+def _free(name: str, ending: str, taken: set[Path]) -> Path:
+    """A file of the current folder that is not there yet, and not `taken` by another result of this call; it is added to those."""
     path, number = Path(name + ending), 1
-    while path.exists():
+    while path.exists() or path in taken:
         number += 1
         path = Path(f"{name}-{number}{ending}")
+    taken.add(path)
     return path

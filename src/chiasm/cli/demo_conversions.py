@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from chiasm.evaluate.embedded import Embedded
     from chiasm.train.converting import ConvertingModel
 
-CASES = 60
-"""Cases a task, about: a minute on two cores for all of them."""
+CASES = 48
+"""Cases a task, about: half a minute on two cores for all of them."""
 
 SEED = 20
 """Of the small tables. The starter was trained on those of seed 0: what another seed draws is new to it."""
@@ -31,6 +31,10 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     "spoken-commands": {"voices": ("en-us", "en-gb-scotland+m3")},
 }
 """What is built beside the emoji table, and how."""
+
+HELD_OUT = ("concept", "variation", "test")
+"""Splits that are shown, the first that a table has. Of emoji, the concepts: the shipped starter never saw those, while forms that this
+version holds out may have been in its training. Of clips nearly all are there, as hardly a pair of object and action comes twice."""
 
 NEW, PERHAPS_SEEN = "new", "perhaps seen"
 """Splits as they are called here: drawn by another seed; of a table whose splits are not the starter's."""
@@ -106,9 +110,7 @@ def convert_all(model: ConvertingModel, emoji: Table, folder: Path, fresh: bool,
         if task.source not in tables:
             tables[task.source] = _small(task.source, folder, fresh, progress)
         table = tables[task.source]
-        split = next((one for one in ("variation", "concept", "test") if one in table.splits()), None)
-        if task.source == "emoji-motion":
-            split = "concept"  # nearly all of them, as hardly a pair of object and action comes twice
+        split = next((one for one in HELD_OUT if one in table.splits()), None)
         if split is None:
             continue
         most = max(1, CASES // task.cases)
@@ -120,18 +122,17 @@ def convert_all(model: ConvertingModel, emoji: Table, folder: Path, fresh: bool,
 
 
 def conversions_table(conversion: Mapping[str, Any]) -> Grid:
-    """For the terminal: the first figure of each task, with what it has to beat."""
+    """For the terminal: the first figure of each task, with the best of what it has to beat."""
     from chiasm.cli.evaluate import make_grid
-    from chiasm.evaluate.conversion_figures import figure_rows
+    from chiasm.evaluate.conversion_figures import figure_rows, written
 
-    grid = make_grid("the starter converts", ("conversion", "n", "measure", "value", "95 %", "to beat"))
+    grid = make_grid("the starter converts", ("conversion", "measure", "value", "95 %", "to beat"))
     for name, entry in conversion.items():
         for part in entry["splits"].values():
-            row = figure_rows(part)[0]
-            beside = ", ".join(f"{one['who']} {one['value']}" for one in row["beside"] if one["kind"] == "baselines")
-            grid.add_row(
-                TASKS[name].title, f"{row['n']:,}", row["name"], row["value"], row["interval"] or "–", beside or "–"
-            )
+            measure, row = next(iter(part["metrics"])), figure_rows(part)[0]
+            least = max((s[measure]["value"] for s in part["baselines"].values() if measure in s), default=None)
+            beat = "–" if least is None else written(measure, least)
+            grid.add_row(TASKS[name].title, row["name"], row["value"], row["interval"] or "–", beat)
     return grid
 
 
@@ -177,5 +178,5 @@ def _spoken(model: ConvertingModel, media: Embedded) -> dict[str, Any]:
         for word, sound, words in zip(DIGITS, sounds, heard, strict=False)
     ]
     split = {"name": "digits", "rows": [], "role": "test", "n": len(cards), "records": len(cards), "notes": {}, "by": {},
-             "without": {}, "wide": False, "cards": cards}  # fmt: skip
+             "without": {}, "wide": True, "cards": cards}  # fmt: skip
     return {"name": SPOKEN, "title": TASKS[SPOKEN].title, "table": "", "splits": [split]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from chiasm.batches.conversion import before_last
 from chiasm.dataset.table import Table
 from chiasm.evaluate.conversion_baselines import next_items
 from chiasm.evaluate.conversion_bench import CHUNK, Bench
@@ -50,7 +51,7 @@ def rank_items(bench: Bench, cases: Sequence[Case]) -> list[tuple[str, ...]]:
     """All items of the table in the order in which the model expects them next, for each case."""
     catalogue = catalogue_of(bench)
     made = bench.model.recommend(
-        bench.name, [case.record for case in cases], catalogue, k=len(catalogue), read=bench.table.read
+        bench.name, [before_last(case.record) for case in cases], catalogue, k=len(catalogue), read=bench.table.read
     )
     return [one.items or () for one in made]
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from chiasm.batches.conversion import before_last
 from chiasm.dataset.table import Table
 from chiasm.declare import TaskConfig
 from chiasm.errors import ChiasmError
@@ -88,7 +89,7 @@ def _cards(bench: Bench, examples: Sequence[Mapping[str, Any]], media: Embedded)
         ]
         if bench.task.wanted.of == "item":
             made = bench.model.recommend(
-                bench.name, [c.record for c in cases], catalogue_of(bench), 5, bench.table.read
+                bench.name, [before_last(c.record) for c in cases], catalogue_of(bench), 5, bench.table.read
             )
         else:
             made = bench.run(cases)

@@ -58,6 +58,7 @@ class Converter(nn.Module):
         self.languages = nn.Parameter(torch.randn(len(facts.languages) + 1, width) * 0.05)
         self.makers = nn.Parameter(torch.randn(len(facts.makers) + 1, width) * 0.05)
         self.turns = nn.Parameter(torch.randn(TURNS, width) * 0.05)
+        self.text_length = config.conversion.text_length
         self.writers = nn.ModuleDict()
         wanted = {task.writer for task in tasks.values()}
         settings = config.conversion
@@ -86,6 +87,10 @@ class Converter(nn.Module):
         writer = self.writers[task.writer]
         assert isinstance(writer, Writer)
         return writer
+
+    def steps(self, task: TaskConfig) -> int:
+        """Steps that a task writes at most, the end included: as many as its training examples have."""
+        return task.length or self.text_length if task.writer == "text" else self.writer(task).length
 
     def losses(self, batch: Batch, dtype: torch.dtype) -> Losses:
         """The loss of the batch's task under its name; for a space, one a pair of modalities."""

@@ -33,7 +33,8 @@ def _converting_card(config: RunConfig, parameters: int, step: int, seconds: flo
     return f"""# {config.system}: a model that converts
 
 - {parameters:,} parameters, float32, quantisers included; embedding width {config.model.embedding}
-- Trained on split `{config.data.train_split}` of the tables below for {step:,} steps ({seconds / 60:.1f} minutes), {config.train.batch:,} examples each;
+- Trained on split `{config.data.train_split}` of the tables below:
+  {step:,} steps ({seconds / 60:.1f} minutes), {config.train.batch:,} examples each;
   {state}
 - Exact configuration: `config.yaml`; use it with `chiasm convert RUN` or `chiasm.load(RUN)`
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,11 +11,10 @@ from typing import TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import nn
 
 from chiasm.batches.collate import Collator
-from chiasm.batches.conversion import BARRED, CHOICE_DRAWS, ConversionFacts, Example, choose
+from chiasm.batches.conversion import BARRED, CHOICE_DRAWS, ConversionFacts, Example, choose, is_meant
 from chiasm.batches.draws import Draws
 from chiasm.batches.sampler import Sampler, group_weights
 from chiasm.batches.store import Store
@@ -26,6 +24,7 @@ from chiasm.declare import TaskConfig
 from chiasm.errors import DataError, MediaError
 from chiasm.modalities.audio import log_mel, read_audio
 from chiasm.modalities.image import picture_size, read_image
+from chiasm.modalities.image import read_mask as read_index_mask
 from chiasm.modalities.prepare import decoder
 from chiasm.modalities.square import into_square, labels_into_square
 from chiasm.modalities.text import Tokenizer
@@ -220,7 +219,8 @@ def _described(record: Record, languages: Mapping[str, float] | None, table: Tab
         bare["audio"] = tuple(
             x if x.language is None or x.language in languages else replace(x, kind=BARRED) for x in bare["audio"]
         )
-        bare["texts"] = tuple(t for t in record.texts if t.language is None or t.language in languages)
+        if not all(t.kind == "item" for t in record.texts):  # item k is the k-th picture and the k-th text
+            bare["texts"] = tuple(t for t in record.texts if t.language is None or t.language in languages)
     boxes = record.boxes
     if boxes and record.image:
         boxes = into_square(boxes, *shape_of(record, table.read))
@@ -339,9 +339,7 @@ def _encode_wanted(
             (p, i)
             for p in usable[name, split].tolist()
             for i, m in enumerate(getattr(where.records[p], modality))
-            if m.by not in held_out
-            and m.kind != BARRED
-            and (task.wanted.language is None or m.language in (task.wanted.language, None))
+            if m.by not in held_out and m.kind != BARRED and is_meant(m, task.wanted)
         ]
         keys = [(p, i) for p, i in wanted if (modality, p, i) not in where.codes]
         for start in range(0, len(keys), 128):
@@ -425,9 +423,6 @@ def _read_masks(
 def read_mask(table: Table, record: Record, objects: Sequence[str]) -> NDArray[np.int64]:
     """A record's mask at full size as labels: 0 background, 1 + the place of the class in `objects`. int64 [H, W]."""
     assert record.mask is not None
-    with Image.open(
-        io.BytesIO(table.read(record.mask)), formats=("PNG",)
-    ) as picture:  # checked when the table was built
-        values = np.asarray(picture.convert("L") if picture.mode not in ("L", "P") else picture, np.int64)
+    values = read_index_mask(table.read(record.mask)).astype(np.int64)
     classes = [0, *(1 + objects.index(b.label) if b.label in objects else 0 for b in record.boxes)]
     return np.array(classes, np.int64)[np.minimum(values, len(record.boxes))]

@@ -254,7 +254,7 @@ class ConvertingModel(EmbeddingModel):
         given = [
             m
             for m in ("image", "audio", "video", "text")
-            if m != kind and m in batch.items and len(batch.items[m].owner) == len(batch.ids)
+            if m != kind and m in batch.items and batch.items[m].owner.tolist() == list(range(len(batch.ids)))
         ]
         if kind is None or not given:
             raise ConfigError(

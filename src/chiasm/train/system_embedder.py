@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,6 +81,6 @@ def load_embedder(path: Path, device: torch.device, remember: bool = False) -> S
     return SystemEmbedder(found, found.tokenizer, device, remember)
 
 
-def embeds(spec: Spec) -> bool:
+def embeds(spec: Spec[Any]) -> bool:
     """Whether the system gives embeddings of a text alone and of a picture alone."""
     return spec.measure.kind == "retrieval" and set(spec.inputs) == {"text", "image"}

@@ -76,7 +76,7 @@ class Decoder:
         else:
             made = self._written(batch, writer, options, choices, rows, stream)
         if task.writer == "text":
-            return self._texts(made, choices or ())
+            return self._texts(made, choices or (), self.model.steps(task))
         if task.writer == "boxes":
             return self._boxes(batch, made, options.candidates)
         return self._pictures(made) if task.writer == "image" else self._sounds(made)
@@ -94,21 +94,28 @@ class Decoder:
         read = Reader(self.model, writer, cache.length - 1, self.dtype)
         constraint: Constraint | None = None
         task = self.model.tasks[batch.task]
-        length = min(task.length or writer.length, writer.length)
+        length = self.model.steps(task)
         if task.writer == "boxes":
-            constraint, length = self._box_cycle(writer), writer.length
+            constraint = self._box_cycle(writer)
         elif choices:
-            constraint = self._trie(tuple(choices), writer)
-            length = self._trie(tuple(choices), writer).depth
+            constraint = trie = self._trie(tuple(choices), writer, length)
+            length = trie.depth
         return generate(
             first, read, cache, writer, length, writer.end, options, constraint=constraint, rows=rows, stream=stream
         )
 
-    def _trie(self, choices: tuple[str, ...], writer: Writer) -> Trie:
+    def _trie(self, choices: tuple[str, ...], writer: Writer, length: int) -> Trie:
         if choices not in self._tries:
-            tokens = [ids[: writer.length - 1] for ids in self.tokenizer.ids(choices)]
+            tokens = self._cut(choices, length)
             self._tries[choices] = Trie(tokens, writer.sizes[0], EOS)
         return self._tries[choices]
+
+    def _cut(self, choices: Sequence[str], length: int) -> list[tuple[int, ...]]:
+        """The tokens of each choice, cut as training cuts them. Raises ConfigError where two are then the same."""
+        tokens = [ids[: length - 1] for ids in self.tokenizer.ids(list(choices))]
+        if len(set(tokens)) < len(set(choices)) and any(len(ids) == length - 1 for ids in tokens):
+            raise ConfigError(f"choices: two of them are the same in their first {length - 1} tokens; shorten them")
+        return tokens
 
     def _box_cycle(self, writer: Writer) -> Cycle:
         """x0 (or the end), y0, x1, y1, class, and again."""
@@ -121,7 +128,7 @@ class Decoder:
         writer = self.model.writer(self.model.tasks[batch.task])
         first, cache = self.model.read_given(batch, self.dtype)
         read = Reader(self.model, writer, cache.length - 1, self.dtype)
-        tokens = [ids[: writer.length - 1] for ids in self.tokenizer.ids(list(choices))]
+        tokens = self._cut(choices, self.model.steps(self.model.tasks[batch.task]))
         scores = score_choices(first, read, cache, writer, tokens, EOS)
         share = scores.softmax(-1)
         best = scores.argmax(-1)
@@ -134,10 +141,12 @@ class Decoder:
             for b, s, row in zip(best.tolist(), scores, share, strict=True)
         ]
 
-    def _texts(self, made: Generated, choices: Sequence[str]) -> list[Converted]:
+    def _texts(self, made: Generated, choices: Sequence[str], length: int) -> list[Converted]:
         rows = [row[:n, 0].tolist() for row, n in zip(made.codes, made.length.tolist(), strict=True)]
         # A choice is given back as it is spelled, not as its tokens are.
-        spelled = dict(zip(self.tokenizer.ids(choices)[::-1], choices[::-1], strict=True))
+        spelled = dict(
+            zip([ids[: length - 1] for ids in self.tokenizer.ids(choices)][::-1], choices[::-1], strict=True)
+        )
         texts = [spelled.get(tuple(row), text) for row, text in zip(rows, self.tokenizer.decode(rows), strict=True)]
         return [Converted(text=text, score=score) for text, score in zip(texts, made.score.tolist(), strict=True)]
 
