@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import io
 import keyword
 import sys
 from typing import Annotated, Any
@@ -93,6 +94,9 @@ def chiasm(
 
 def main() -> None:
     """The console script."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal or pipe of a narrow encoding gets escapes and not an error
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="chiasm")
     except KeyboardInterrupt:  # before a verb has begun

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -29,7 +30,10 @@ def find_task(
     """
     if task is not None:
         if task not in tasks:
-            raise ConfigError(f"this model has no task {task!r}; it has {abilities(tasks)}")
+            near = difflib.get_close_matches(task, tasks, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {abilities(tasks)}"
+            raise ConfigError(f"this model has no task {task!r}; {hint}")
+        _check_named(task, tasks[task], given, language)
         return task
     if to in ("item", "space"):
         raise ConfigError(f"to={to}: items are found with model.recommend, vectors with model.embed")
@@ -44,8 +48,22 @@ def find_task(
     rank = {n: (sum(not f.optional for f in t.given), t.wanted.of == to) for n, t in found.items()}
     best = [n for n in found if rank[n] == max(rank.values())]
     if len(best) > 1:
-        raise ConfigError(f"several tasks make {to} of that: {', '.join(best)}; say which with task=NAME")
+        raise ConfigError(
+            f"several tasks make {to} of that: {', '.join(best)}; say which (task=NAME; on the command line --task NAME)"
+        )
     return best[0]
+
+
+def _check_named(name: str, task: TaskConfig, given: set[str] | None, language: str | None) -> None:
+    """Nothing that is said is passed over in silence. Raises ConfigError."""
+    read = {"text" if f.of == "question" else f.of for f in task.given}
+    unread = sorted((given or set()) - read) if given != {"turns"} else []
+    if unread:
+        raise ConfigError(
+            f"the task {name!r} reads {' and '.join(map(str, task.given))}: it has no use for {' and '.join(unread)}"
+        )
+    if language is not None and task.wanted.language not in (None, language):
+        raise ConfigError(f"the task {name!r} writes {task.wanted.language}, not {language}")
 
 
 def abilities(tasks: Mapping[str, TaskConfig]) -> str:

@@ -145,8 +145,14 @@ class ConvertingModel(EmbeddingModel):
         rows: the numbers of the records' random streams, 0, 1 … where None: a sampled result depends on its number and the seed alone.
         Raises ConfigError where a record lacks what the task needs, MediaError for what cannot be read.
         """
+        if task not in self.tasks:
+            find_task(self.tasks, None, "", task=task)  # raises, with what there is
         declared = self.tasks[task]
         options = decoding or DecodingConfig()
+        if choices is not None:
+            choices = [choices] if isinstance(choices, str) else list(dict.fromkeys(choices))
+            if not choices:
+                raise ConfigError("choices: none is given to choose from")
         self._check(task, options, language, by, choices)
         if choices is None and not free and declared.wanted.of in ("label", "answer"):
             choices = self.choices(task)
