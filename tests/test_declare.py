@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chiasm.config import RunConfig, dump_config, load_config
+from chiasm.config import RunConfig, dump_config, load_config, validate
 from chiasm.declare import ConversionConfig, RecordField, TaskConfig, parse_field
 from chiasm.errors import ConfigError
 
@@ -136,3 +136,9 @@ def test_what_a_task_reads_and_which_part_writes_it(
 def test_what_all_tasks_share_is_bounded(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         ConversionConfig.model_validate(bad)
+
+
+def test_a_misspelt_key_of_a_task_is_recognised() -> None:
+    tree = {"data": {"table": "t"}, "train": {"steps": 1}, "tasks": {"caption": {"givn": ["image"], "wanted": "text"}}}
+    with pytest.raises(ConfigError, match="unknown key 'tasks.caption.givn'; did you mean 'given'"):
+        validate(RunConfig, tree)

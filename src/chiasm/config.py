@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from itertools import permutations
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -492,12 +492,22 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> list[str]:
 
 def _fields(kind: type[BaseModel], path: list[str]) -> list[str]:
     """The keys that a configuration may have at `path`."""
+    named: type[BaseModel] | None = None  # of a mapping from names to sections, whose names are anybody's
     for part in path:
+        if named is not None:
+            kind, named = named, None
+            continue
         field = kind.model_fields.get(part)
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+        if field is None:
             return []
-        kind = field.annotation
-    return list(kind.model_fields)
+        inner = get_args(field.annotation)[-1] if get_origin(field.annotation) is Mapping else None
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            named = inner
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            kind = field.annotation
+        else:
+            return []
+    return [] if named is not None else list(kind.model_fields)
 
 
 def _copy(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,6 +47,8 @@ def plan(wanted: str, given: Sequence[Given], out: str | None, overwrite: bool) 
         taken: set[Path] = set()
         return [_free(one.name, endings[0], taken) for one in given]
     path = Path(out)
+    if len(given) > 1 and path.suffix.lower() in endings and not path.is_dir():
+        raise ConfigError(f"--out {out}: {len(given)} results do not go into one file; name a folder")
     if len(given) > 1 or path.is_dir() or out.endswith("/") or not path.suffix:
         check_folder(path)
         targets = [path / (one.name + endings[0]) for one in given]

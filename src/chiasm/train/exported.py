@@ -50,6 +50,8 @@ def export(run: Path, out: Path, precision: str = "fp16") -> Exported:
     shutil.rmtree(beside, ignore_errors=True)
     try:
         saved = checkpoint.save(beside, found.step, weights, {}, {**state, "finished": True}, texts, keep=1)
+        for file in saved.iterdir():  # to hand on: safetensors are written for their owner alone
+            file.chmod(0o644)
         os.replace(saved, out)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
