@@ -73,9 +73,10 @@ class Fake:
         k: int = 10,
         read: Callable[[Media], bytes] = read_bytes,
     ) -> list[Converted]:
-        """The item that truly follows first, then all others."""
+        """The item that truly follows first, then all others: the sessions go round in the catalogue's order. What is to be found is not shown."""
         names = [one.id for one in catalogue]
-        return [Converted(items=(r.texts[-1].text, *(n for n in names if n != r.texts[-1].text))) for r in records]
+        follows = [names[(names.index(r.texts[-1].text) + 1) % len(names)] for r in records]
+        return [Converted(items=(one, *(n for n in names if n != one))) for one in follows]
 
     def embed_items(
         self, modality: str, items: Sequence[Text | Media], *, progress: Callable[[int], None] | None = None
