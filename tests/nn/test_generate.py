@@ -180,7 +180,7 @@ def test_samples_are_as_frequent_as_probable() -> None:
 @pytest.mark.parametrize("top_k", [None, 1, 3, 50])
 @pytest.mark.parametrize("top_p", [0.01, 0.5, 0.9, 1.0])
 def test_truncation_by_sorting(top_k: int | None, top_p: float) -> None:
-    logits = torch.randn(8, 12) * 2
+    logits = torch.randn(8, 12, generator=torch.Generator().manual_seed(0)) * 2
     found = truncate(logits, top_k, top_p)
     for row, kept in zip(logits, found, strict=True):
         order = row.argsort(descending=True).tolist()[:top_k]
@@ -368,6 +368,7 @@ def test_words_by_greedy_stop_at_the_end() -> None:
 
 
 def test_kept_casts_are_those_of_each_call() -> None:
+    torch.manual_seed(0)
     layer, x = Linear(8, 4), torch.randn(3, 8).bfloat16()
     with torch.no_grad():
         expected = layer(x)
