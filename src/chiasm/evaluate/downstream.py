@@ -15,7 +15,8 @@ from torch import Tensor
 
 from chiasm.batches.task import Corpus, Task, evaluation_batches
 from chiasm.errors import DataError
-from chiasm.evaluate.reconstruction import code_use, mel_distance, psnr, ssim
+from chiasm.evaluate.picture_metrics import psnr, ssim
+from chiasm.evaluate.reconstruction import code_use, mel_distance
 from chiasm.modalities.text import MASK, SPECIAL
 from chiasm.objectives.detection import box_iou
 from chiasm.systems.system import Measure, System

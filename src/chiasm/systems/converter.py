@@ -51,7 +51,6 @@ class Converter(nn.Module):
         super().__init__()
         width = config.model.width
         self.space, self.tasks, self.facts = space, dict(tasks), facts
-        self.names = tuple(tasks)
         self.objective = Contrastive(config.objective.contrastive, config.objective.tile, config.objective.weights)
         self.quantizers = nn.ModuleDict(dict(quantizers)).requires_grad_(False)
         self.task_tokens = nn.ParameterDict({name: torch.randn(width) * 0.05 for name in tasks})
@@ -260,8 +259,7 @@ class Converter(nn.Module):
         writer, cache = self.writer(task), Cache()
         given, begin = self.prefix(batch, dtype), self.begin(batch, dtype)
         if free:
-            valid = torch.cat([given.valid, torch.zeros_like(given.valid)])
-            given, begin = Tokens(torch.cat([given.x, given.x]), valid, given.segments), torch.cat([begin, begin])
+            given, begin = _with_free(given), torch.cat([begin, begin])
         self.trunk(given, cache=cache)
         if task.together > 1:
             asked = self.space.embedders["text"](batch.items["asked"], dtype)
@@ -278,8 +276,7 @@ class Converter(nn.Module):
         task = self.tasks[batch.task]
         writer, given, begin = self.writer(task), self.prefix(batch, dtype), self.begin(batch, dtype)
         if len(codes) == 2 * len(begin):
-            valid = torch.cat([given.valid, torch.zeros_like(given.valid)])
-            given, begin = Tokens(torch.cat([given.x, given.x]), valid, given.segments), torch.cat([begin, begin])
+            given, begin = _with_free(given), torch.cat([begin, begin])
         inputs = begin[:, None] + writer.positions[0].to(dtype) + writer.read(codes, 1, dtype, known)
         P, L = given.x.shape[1], inputs.shape[1]
         x = torch.cat([given.x, inputs], 1)
@@ -308,6 +305,12 @@ class Reader:
         if self._valid is None or len(self._valid) != len(x):
             self._valid = torch.ones(len(x), 1, dtype=torch.bool, device=x.device)
         return self._model.trunk(Tokens(x, self._valid, ((self._writer.expert, 0, 1),)), cache=cache).x[:, 0]
+
+
+def _with_free(given: Tokens) -> Tokens:
+    """The same sequences again after them, with nothing in them that may be seen: what guidance compares with."""
+    valid = torch.cat([given.valid, torch.zeros_like(given.valid)])
+    return Tokens(torch.cat([given.x, given.x]), valid, given.segments)
 
 
 def prefix_mask(prefix: int, slots: int, asked: int, wanted: int, causal: bool) -> Tensor:

@@ -78,15 +78,13 @@ class TaskData:
         """The examples of these records. Without draws nothing is random: the first of everything, nothing augmented."""
         u = None if draws is None else draws.uniform("choice", CHOICE_DRAWS)
         examples: list[Example] = []
-        kept: list[int] = []
-        for index, position in enumerate(positions):
-            p = int(position)
+        rows = [int(position) for position in positions]
+        for index, p in enumerate(rows):
             example = choose(self.split.records[p], self.task, None if u is None else u[index], self.held_out)
             assert example is not None  # it was usable, and what is usable does not depend on the draws
             examples.append(example)
-            kept.append(p)
-        ids = [self.split.records[p].id for p in kept]
-        return self.collator.batch(ids, self.split.identity[kept], kept, examples, draws)
+        ids = [self.split.records[p].id for p in rows]
+        return self.collator.batch(ids, self.split.identity[rows], rows, examples, draws)
 
 
 class JointMaker:

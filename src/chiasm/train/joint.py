@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from chiasm.batches.conversion import ConversionFacts
 from chiasm.config import RunConfig, dump_config
-from chiasm.errors import ConfigError, ModelError, NonFiniteError
+from chiasm.errors import ConfigError, ModelError
 from chiasm.modalities.text import Tokenizer
 from chiasm.nn.adapters import adapt
 from chiasm.systems.converter import Converter, check_converts, make_converter
@@ -25,7 +25,7 @@ from chiasm.train.conversion_data import VALIDATED, JointMaker, prepare_conversi
 from chiasm.train.distributed import World
 from chiasm.train.media import Progress
 from chiasm.train.optimizer import Optimizer
-from chiasm.train.step import StepResult, names_of, to_device
+from chiasm.train.step import StepResult, guarded_step, to_device
 from chiasm.train.system_model import read_system
 from chiasm.types import Batch
 
@@ -115,14 +115,8 @@ class JointJob:
                 shown.setdefault(name, []).append(value.item())
             chance.update(made.chance)
         self._sum_gradients(optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(optimizer.parameters, self.config.optimizer.clip)
-        if not (torch.isfinite(norm) and np.isfinite(total)):
-            what = "gradient" if np.isfinite(total) else "loss"
-            raise NonFiniteError(
-                f"step {step}: the {what} is not finite; nothing was updated; batch: {names_of(chunks)}"
-            )
-        optimizer.step()
-        return StepResult(total, {n: float(np.mean(v)) for n, v in shown.items()}, chance, 1.0, norm.item())
+        norm = guarded_step(optimizer, total, self.config.optimizer.clip, step, chunks)
+        return StepResult(total, {n: float(np.mean(v)) for n, v in shown.items()}, chance, 1.0, norm)
 
     def _sum_gradients(self, optimizer: Optimizer) -> None:
         """Over all processes. What no process used stays without a gradient, as in one process: zeros would let weight decay and stale

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from chiasm.batches.task import TaskMaker, assemble_first, evaluation_batches
 from chiasm.config import Section, SystemRunConfig, dump_config, validate
-from chiasm.errors import ConfigError, ModelError, NonFiniteError
+from chiasm.errors import ConfigError, ModelError
 from chiasm.modalities.text import Tokenizer
 from chiasm.nn.adapters import adapt
 from chiasm.objectives.balance import UncertaintyWeights
@@ -26,7 +26,7 @@ from chiasm.train.corpus import prepare_corpora
 from chiasm.train.distributed import World
 from chiasm.train.media import Progress
 from chiasm.train.optimizer import Optimizer
-from chiasm.train.step import StepResult, names_of, to_device
+from chiasm.train.step import StepResult, guarded_step, to_device
 from chiasm.train.system_model import REGIONS, SYSTEM_FILE, SystemCheckpoint, describe, read_system
 from chiasm.types import Batch, Losses
 
@@ -137,15 +137,9 @@ class SystemJob:
         self.world.sum_gradients(optimizer.parameters)
         made = replace(made, keys={name: self.world.gather(rows)[0] for name, rows in made.keys.items()})
         self.model.modulate(made, self.config.train.seed, step)
-        norm = torch.nn.utils.clip_grad_norm_(optimizer.parameters, self.config.optimizer.clip)
-        if not (torch.isfinite(norm) and np.isfinite(total)):
-            what = "gradient" if np.isfinite(total) else "loss"
-            raise NonFiniteError(
-                f"step {step}: the {what} is not finite; nothing was updated; batch: {names_of(chunks)}"
-            )
-        optimizer.step()
+        norm = guarded_step(optimizer, total, self.config.optimizer.clip, step, chunks)
         self.model.advance(made, progress)
-        return StepResult(total, shown, made.chance, 1.0, norm.item())
+        return StepResult(total, shown, made.chance, 1.0, norm)
 
     @torch.no_grad()
     def validate(self) -> Mapping[str, Mapping[str, float]] | None:

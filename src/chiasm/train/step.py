@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -109,13 +110,19 @@ def train_step(
             if p is not None and p.grad is not None:
                 p.grad /= world.size
         world.sum_gradients(optimizer.parameters)
-    norm = torch.nn.utils.clip_grad_norm_(optimizer.parameters, clip)
-    if not (torch.isfinite(norm) and torch.isfinite(total)):
-        what = "gradient" if torch.isfinite(total) else "loss"
+    norm = guarded_step(optimizer, total.item(), clip, step, chunks)
+    chance = objective.chance(output, identity, language)
+    return StepResult(total.item(), {k: v.item() for k, v in losses.items()}, chance, output.scale.item(), norm)
+
+
+def guarded_step(optimizer: Optimizer, loss: float, clip: float, step: int, chunks: Sequence[Batch]) -> float:
+    """Clip the gradients and update; the norm they had. Raises NonFiniteError, nothing updated, where it or the loss is not finite."""
+    norm = torch.nn.utils.clip_grad_norm_(optimizer.parameters, clip).item()
+    if not (math.isfinite(norm) and math.isfinite(loss)):
+        what = "gradient" if math.isfinite(loss) else "loss"
         raise NonFiniteError(f"step {step}: the {what} is not finite; nothing was updated; batch: {names_of(chunks)}")
     optimizer.step()
-    chance = objective.chance(output, identity, language)
-    return StepResult(total.item(), {k: v.item() for k, v in losses.items()}, chance, output.scale.item(), norm.item())
+    return norm
 
 
 def _with_graph(

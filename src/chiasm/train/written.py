@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ class Decoder:
 
     def __init__(self, model: Converter, tokenizer: Tokenizer, dtype: torch.dtype) -> None:
         self.model, self.tokenizer, self.dtype = model, tokenizer, dtype
-        self._tries: dict[tuple[str, ...], Trie] = {}
+        self._tries: dict[tuple[tuple[str, ...], int], Trie] = {}
 
     @torch.inference_mode()
     def write(
@@ -105,10 +105,10 @@ class Decoder:
         )
 
     def _trie(self, choices: tuple[str, ...], writer: Writer, length: int) -> Trie:
-        if choices not in self._tries:
+        if (choices, length) not in self._tries:
             tokens = self._cut(choices, length)
-            self._tries[choices] = Trie(tokens, writer.sizes[0], EOS)
-        return self._tries[choices]
+            self._tries[choices, length] = Trie(tokens, writer.sizes[0], EOS)
+        return self._tries[choices, length]
 
     def _cut(self, choices: Sequence[str], length: int) -> list[tuple[int, ...]]:
         """The tokens of each choice, cut as training cuts them. Raises ConfigError where two are then the same."""
@@ -209,8 +209,3 @@ def text_stream(tokenizer: Tokenizer, show: Callable[[str], None]) -> Callable[[
             shown = text
 
     return step
-
-
-def share_of(scores: Mapping[str, float], top: int) -> dict[str, float]:
-    """The `top` likeliest choices."""
-    return dict(sorted(scores.items(), key=lambda pair: -pair[1])[:top])
