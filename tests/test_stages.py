@@ -12,7 +12,7 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parent.parent / "src" / "chiasm"
 
-FRAME = ("errors", "types", "sections", "declare", "config")
+FRAME = ("errors", "types", "sections", "building", "declare", "config")
 ROOMS = (
     "modalities", "sources", "dataset", "batches", "nn", "fusion", "heads", "objectives", "state", "systems",
     "train", "evaluate", "search", "api", "cli",

@@ -14,6 +14,18 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from chiasm.building import (
+    AlignConfig,
+    AugmentConfig,
+    CleanConfig,
+    DedupConfig,
+    EngineConfig,
+    ExtractConfig,
+    LabelConfig,
+    ReduceConfig,
+    ReportConfig,
+    SplitConfig,
+)
 from chiasm.declare import ConversionConfig, TaskConfig
 from chiasm.errors import ConfigError
 from chiasm.sections import Fraction, Positive, Section, Seed
@@ -49,6 +61,26 @@ class BuildConfig(Section):
     objects: Annotated[int, Field(ge=16, le=64)] = Field(
         default=48, description="emoji-scenes, -motion and -dialogue: how many kinds of objects occur in them"
     )
+    layout: str | None = Field(
+        default=None, description="what the source is, where its files do not say it well enough; None: found out"
+    )
+    steps: tuple[Literal["clean", "align", "extract", "dedup", "label", "reduce", "augment", "split"], ...] | None = (
+        Field(
+            default=None,
+            description="only these of the steps over the whole data set; None: all that the sections below ask for",
+        )
+    )
+    model: str | None = Field(default=None, description="run of a trained model, for the steps that compare by meaning")
+    clean: CleanConfig = CleanConfig()
+    align: AlignConfig = AlignConfig()
+    extract: ExtractConfig = ExtractConfig()
+    dedup: DedupConfig = DedupConfig()
+    label: LabelConfig = LabelConfig()
+    reduce: ReduceConfig = ReduceConfig()
+    augment: AugmentConfig = AugmentConfig()
+    split: SplitConfig = SplitConfig()
+    engine: EngineConfig = EngineConfig()
+    report: ReportConfig = ReportConfig()
 
     @model_validator(mode="after")
     def _trains(self) -> BuildConfig:
