@@ -164,7 +164,7 @@ class AudioConfig(Section):
         default=None, description="blocks this modality passes (the last ones of a shared trunk); None: all"
     )
     augment: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.5, description="strength of SpecAugment's time and frequency masks"
+        default=0.5, description="strength of the changes of voice, pace and level, and of SpecAugment's masks"
     )
 
     @model_validator(mode="after")

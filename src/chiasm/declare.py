@@ -107,7 +107,8 @@ class TaskConfig(Section):
     )
     order: Literal["causal", "parallel"] = Field(
         default="causal",
-        description="wanted tokens one after the other, or filled in in parallel (MaskGIT, arXiv 2202.04200)",
+        description="wanted tokens one after the other; or codes filled in in parallel (MaskGIT, arXiv 2202.04200), and boxes "
+        "by every cell of the picture at once (FCOS, arXiv 1904.01355)",
     )
     blank: Fraction = Field(
         default=0.0,
@@ -124,7 +125,7 @@ class TaskConfig(Section):
     )
     augment: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None,
-        description="strength of the changes to given media; None: the model's, and 0 where places are wanted",
+        description="strength of the changes to given media; wanted places move along; None: the model's",
     )
     length: Positive | None = Field(
         default=None, description="tokens of a written text, at most; None: conversion.text_length"
@@ -157,14 +158,14 @@ class TaskConfig(Section):
             raise ValueError("wanted: name the label, e.g. label:intent")
         if self.together > 1 and (wanted != "answer" or "question" not in names):
             raise ValueError("together: only questions of one record can share its encoding")
-        if self.drop and wanted == "mask":
-            raise ValueError("drop: a mask labels every patch: none can be left out")
-        if self.blank and wanted in ("space", "item", "mask"):
+        if self.drop and self.writer in ("mask", "cells"):
+            raise ValueError("drop: every patch says something of itself: none can be left out")
+        if self.blank and self.writer in ("space", "item", "mask", "cells"):
             raise ValueError(f"blank: guidance is for what is written step by step, not for {self.wanted}")
         if self.length is not None and self.writer != "text":
             raise ValueError(f"length: {self.wanted} has a length of its own; only texts can be shorter")
-        if self.order == "parallel" and wanted not in ("image", "audio"):
-            raise ValueError("order: only codes of pictures and sounds are filled in in parallel")
+        if self.order == "parallel" and wanted not in ("image", "audio", "boxes"):
+            raise ValueError("order: only codes of pictures and sounds, and boxes, come in parallel")
         if all(field.optional for field in self.given):
             raise ValueError("given: at least one field must not be optional")
         return self
@@ -177,7 +178,7 @@ class TaskConfig(Section):
 
     @property
     def writer(self) -> str:
-        return WRITER_OF[self.wanted.of]
+        return "cells" if self.wanted.of == "boxes" and self.order == "parallel" else WRITER_OF[self.wanted.of]
 
 
 class ConversionConfig(Section):
@@ -198,7 +199,7 @@ class ConversionConfig(Section):
     bins: Annotated[int, Field(ge=8, le=1024)] = Field(
         default=64, description="places that a coordinate can take (Pix2Seq, arXiv 2109.10852)"
     )
-    cells: Positive = Field(default=2, description="labels a side of a patch, in a mask")
+    cells: Positive = Field(default=2, description="cells a side of a patch: each has its label in a mask, and its box")
     init: str | None = Field(default=None, description="a run whose weights this one begins with")
     tune: Literal["full", "heads", "adapters"] = Field(
         default="full",

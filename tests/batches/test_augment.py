@@ -11,6 +11,7 @@ from chiasm.batches.augment import (
     augment_pictures,
     augment_sound,
     keep_tokens,
+    shifts,
 )
 
 
@@ -50,10 +51,37 @@ def test_sound_masks_stay_within_their_share() -> None:
     for seed in range(50):
         out = augment_sound(x, np.random.default_rng(seed).random(SOUND_DRAWS), 1.0)
         silent = out == 0
-        assert silent.all(1).sum() <= 10
+        assert silent.all(1).sum() <= 12
         assert silent.all(0).sum() <= 32
     assert (x == 128).all()
     assert (augment_sound(x, np.random.default_rng(0).random(SOUND_DRAWS), 0.0) == x).all()
+
+
+def test_another_voice_and_pace_move_a_tone_and_stretch_its_length() -> None:
+    x = np.zeros((100, 80), np.uint8)
+    x[:, 40] = 200
+    u = np.full(SOUND_DRAWS, 0.5)
+    u[[0, 2, 4]] = 0  # nothing silenced
+    u[7], u[8] = 1.0, 0.0
+    higher = augment_sound(x, u, 1.0)
+    assert higher.shape == (80, 80)
+    assert abs(int(higher[0].argmax()) - 46) <= 1
+    u[8] = 1.0
+    assert len(augment_sound(x, u, 1.0)) == 120
+    assert len(augment_sound(x, u, 1.0, 110)) == 110
+
+
+def test_places_move_with_their_pictures() -> None:
+    x = np.full((30, 24, 24, 3), 255, np.uint8)
+    x[:, 8:12, 12:16] = 0
+    u = np.random.default_rng(0).random((30, PICTURE_DRAWS))
+    for step in (1, 2):
+        moved = shifts(u, 1.0, 24, step)
+        assert (moved % step == 0).all()
+        assert len(np.unique(moved)) > 1
+        for picture, (down, right) in zip(augment_pictures(x, u, 1.0, False, step), moved, strict=True):
+            ys, xs = (picture[..., 0] < 128).nonzero()
+            assert (ys.min(), xs.min()) == (8 + down, 12 + right)
 
 
 @pytest.mark.parametrize(("drop", "kept"), [(0.0, None), (0.5, 18), (0.75, 9), (0.99, 1)])

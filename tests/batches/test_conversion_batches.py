@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from chiasm.batches.collate import UNTOLD, Collator
+from chiasm.batches.augment import PICTURE_DRAWS, shifts
 from chiasm.batches.conversion import CHOICE_DRAWS, TURNS, ConversionFacts, Example, before_last, choose
 from chiasm.batches.draws import Draws
 from chiasm.config import RunConfig, load_config
@@ -404,7 +405,7 @@ def test_shares_of_blank_examples_and_of_known_codes() -> None:
     assert "blank" not in laid(of, [Example((("red", 0),), medium=0)]).labels
 
 
-def test_pictures_are_augmented_and_thinned_only_in_training_and_not_where_places_count() -> None:
+def test_pictures_are_augmented_and_thinned_only_in_training_and_places_move_along() -> None:
     example = first(THING, task(["image"], "boxes"))
 
     def varied(modality: str, record: int, index: int) -> NDArray[np.uint8]:
@@ -412,7 +413,15 @@ def test_pictures_are_augmented_and_thinned_only_in_training_and_not_where_place
 
     draws = Draws(0, 0, 8, slice(None))
     plain = laid(task(["image"], "boxes"), [example] * 8, fetch=varied).items["image"].value
-    assert torch.equal(laid(task(["image"], "boxes"), [example] * 8, draws, fetch=varied).items["image"].value, plain)
+    still = laid(task(["image"], "boxes", augment=0.0), [example] * 8, draws, fetch=varied)
+    assert torch.equal(still.items["image"].value, plain)
+    cells = task(["image"], "boxes", order="parallel", augment=1.0)
+    moved, there = (laid(cells, [example] * 8, d, fetch=varied).labels for d in (draws, None))
+    far = shifts(draws.uniform("picture", PICTURE_DRAWS), 1.0, SIZE)[:, [1, 0, 1, 0]] / SIZE
+    assert len(np.unique(far)) > 1
+    whole = (there["boxes"][:, 0].numpy() + far).clip(0, 1)
+    assert np.allclose(moved["boxes"][:, 0].numpy(), whole, atol=1e-6)
+    assert torch.equal(moved["objects"], there["objects"])
     changed = laid(task(["image"], "boxes", augment=1.0, drop=0.5), [example] * 8, draws, fetch=varied).items["image"]
     assert not torch.equal(changed.value, plain)
     assert changed.keep is not None and changed.keep.shape == (8, 8)

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from chiasm.heads.writers import MaskHead, Writer
+from chiasm.heads.cells import CellHead
+from chiasm.heads.writers import Writer
 
 D = 8
 END = 4
@@ -87,7 +88,7 @@ def test_a_shared_table_stays_its_owners(sound: Writer) -> None:
 def test_a_cells_label_ends_up_at_its_place() -> None:
     """Weights by hand: patch p, cell (i, j) and class c give 1000 p + C (2 i + j) + c."""
     cells, classes, n = 2, 3, 3
-    head = MaskHead(1, cells, classes)
+    head = CellHead(1, cells, classes)
     with torch.no_grad():
         for linear in (head.inner, head.outer):
             linear.weight.zero_()

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from chiasm.batches.augment import PICTURE_DRAWS, SOUND_DRAWS, augment_pictures, augment_sound, keep_tokens
+from chiasm.batches.augment import PICTURE_DRAWS, SOUND_DRAWS, augment_pictures, augment_sound, keep_tokens, shifts
 from chiasm.batches.conversion import TURNS, ConversionFacts, Example
 from chiasm.batches.draws import Draws
 from chiasm.batches.maker import pad_sounds
@@ -18,7 +18,7 @@ from chiasm.config import RunConfig
 from chiasm.declare import TaskConfig
 from chiasm.errors import DataError
 from chiasm.modalities.text import BOS, EOS, PAD, Tokenizer
-from chiasm.types import Batch, Items
+from chiasm.types import IGNORE, Batch, Box, Items
 
 Array = NDArray[np.uint8]
 Fetch = Callable[[str, int, int], Array | None]
@@ -68,8 +68,8 @@ class Collator:
                 items[f"history.{modality}" if history else modality] = made
         if self.task.together > 1:
             items["asked"] = self._asked(examples)
-        if wanted and self.task.writer not in ("space", "item", "mask"):
-            items["wanted"] = self._wanted(records, examples, ids)
+        if wanted and self.task.writer not in ("space", "item", "mask", "cells"):
+            items["wanted"] = self._wanted(records, examples, ids, draws)
         if self.task.wanted.of == "item" and wanted:
             items.update(self._item(records, examples, ids))
             # Histories are positives of each other where the same item follows, however they began.
@@ -80,10 +80,12 @@ class Collator:
             untold = torch.from_numpy(draws.uniform("untold", 1)[:, 0] < UNTOLD)
             labels = {name: value.masked_fill(untold, 0) for name, value in labels.items()}
         if self.task.wanted.of == "mask" and wanted:
-            labels["mask"] = torch.from_numpy(np.stack([self.mask(r) for r in records]))
+            labels["mask"] = torch.from_numpy(self._masks(records, draws))
+        if self.task.writer == "cells" and wanted:
+            labels["objects"], labels["boxes"] = self._places(examples, draws)
         if draws is not None and self.task.blank > 0:
             labels["blank"] = torch.from_numpy(draws.uniform("blank", 1)[:, 0] < self.task.blank)
-        if self.task.order == "parallel" and wanted:
+        if self.task.order == "parallel" and "wanted" in items:
             labels["known"] = self._known(items["wanted"], draws)
         return Batch(tuple(ids), torch.from_numpy(identity), items, labels, self.name)
 
@@ -164,13 +166,15 @@ class Collator:
         if modality == "audio":
             if draws is not None and strength > 0:
                 u = draws.uniform("sound", SOUND_DRAWS)
-                arrays = [augment_sound(a, u[o], strength) for a, o in zip(arrays, owner, strict=True)]
+                limit = round(model.audio.seconds * 100)
+                arrays = [augment_sound(a, u[o], strength, limit) for a, o in zip(arrays, owner, strict=True)]
             made = pad_sounds(arrays, owner, model.audio.patch)
         elif modality == "image":
             value, keep = np.stack(arrays), None
             if draws is not None:
                 if strength > 0:
-                    value = augment_pictures(value, draws.uniform("picture", PICTURE_DRAWS)[owner], strength, False)
+                    u = draws.uniform("picture", PICTURE_DRAWS)[owner]
+                    value = augment_pictures(value, u, strength, False, self._pixels)
                 drop = model.image.drop if self.task.wanted.of == "space" else self.task.drop
                 if drop > 0:
                     u = draws.uniform("keep", (model.image.size // model.image.patch) ** 2)[owner]
@@ -196,11 +200,68 @@ class Collator:
     def _strength(self, modality: str) -> float:
         if self.task.augment is not None:
             return self.task.augment
-        if modality == "image":
-            return 0.0 if self.task.wanted.of in ("boxes", "mask") else self.config.model.image.augment
-        return self.config.model.audio.augment
+        return self.config.model.image.augment if modality == "image" else self.config.model.audio.augment
 
-    def _wanted(self, records: Sequence[int], examples: Sequence[Example], ids: Sequence[str]) -> Items:
+    @property
+    def _pixels(self) -> int:
+        """Pictures whose cells are labelled move by whole cells."""
+        model = self.config.model.image
+        return max(model.patch // self.config.conversion.cells, 1) if self.task.wanted.of == "mask" else 1
+
+    def _moved(self, draws: Draws | None) -> NDArray[np.int64] | None:
+        """By how many pixels down and to the right the batch's pictures are moved: [B, 2]; None where they stay."""
+        strength = self._strength("image")
+        if draws is None or strength <= 0:
+            return None
+        return shifts(draws.uniform("picture", PICTURE_DRAWS), strength, self.config.model.image.size, self._pixels)
+
+    def _masks(self, records: Sequence[int], draws: Draws | None) -> NDArray[np.int64]:
+        """Labels of the cells of each picture as it is shown: [B, h, w]."""
+        masks = np.stack([self.mask(r) for r in records])
+        moved = self._moved(draws)
+        if moved is None:
+            return masks
+        place = np.arange(masks.shape[1])
+        ys, xs = (place[None] - moved[:, i, None] // self._pixels for i in (0, 1))
+        inside = ((ys >= 0) & (ys < len(place)))[:, :, None] & ((xs >= 0) & (xs < len(place)))[:, None]
+        ys, xs = ys.clip(0, len(place) - 1), xs.clip(0, len(place) - 1)
+        return np.where(inside, masks[np.arange(len(masks))[:, None, None], ys[:, :, None], xs[:, None]], 0)
+
+    def _shown(self, examples: Sequence[Example], draws: Draws | None) -> list[list[Box]]:
+        """The boxes of the classes that there are, in the pictures as they are shown."""
+        moved = self._moved(draws)
+        found: list[list[Box]] = []
+        for index, example in enumerate(examples):
+            down, right = (0.0, 0.0) if moved is None else (moved[index] / self.config.model.image.size).tolist()
+            boxes = [
+                replace(
+                    b,
+                    x0=min(max(b.x0 + right, 0.0), 1.0),
+                    y0=min(max(b.y0 + down, 0.0), 1.0),
+                    x1=min(max(b.x1 + right, 0.0), 1.0),
+                    y1=min(max(b.y1 + down, 0.0), 1.0),
+                )
+                for b in example.boxes
+                if b.label in self.facts.objects
+            ]
+            found.append([b for b in boxes if b.x1 > b.x0 and b.y1 > b.y0])
+        return found
+
+    def _places(self, examples: Sequence[Example], draws: Draws | None) -> tuple[Tensor, Tensor]:
+        """Classes int64 [B, G], IGNORE for padding, and boxes float32 [B, G, 4]."""
+        shown = self._shown(examples, draws)
+        most = max(max(len(boxes) for boxes in shown), 1)
+        kinds = np.full((len(shown), most), IGNORE, np.int64)
+        places = np.zeros((len(shown), most, 4), np.float32)
+        for row, boxes in enumerate(shown):
+            for at, b in enumerate(boxes):
+                kinds[row, at] = self.facts.objects.index(b.label)
+                places[row, at] = b.x0, b.y0, b.x1, b.y1
+        return torch.from_numpy(kinds), torch.from_numpy(places)
+
+    def _wanted(
+        self, records: Sequence[int], examples: Sequence[Example], ids: Sequence[str], draws: Draws | None
+    ) -> Items:
         """value: int64 [W, L, G], the codes that are to be written, their end among them."""
         writer, settings = self.task.writer, self.config.conversion
         if writer == "text":
@@ -208,7 +269,7 @@ class Collator:
             tokens = self.tokenizer.ids([text for e in examples for text in e.written])
             rows = [np.array([*row[: length - 1], EOS], np.int64)[:, None] for row in tokens]
         elif writer == "boxes":
-            rows = [self._boxes(example)[:, None] for example in examples]
+            rows = [self._boxes(boxes)[:, None] for boxes in self._shown(examples, draws)]
         else:
             rows = []
             for record, example, name in zip(records, examples, ids, strict=True):
@@ -227,11 +288,10 @@ class Collator:
             torch.from_numpy(value), torch.from_numpy(valid), torch.arange(len(examples)).repeat_interleave(each)
         )
 
-    def _boxes(self, example: Example) -> NDArray[np.int64]:
+    def _boxes(self, boxes: Sequence[Box]) -> NDArray[np.int64]:
         """x0 y0 x1 y1 class for each box from left to right, then the end (Pix2Seq, arXiv 2109.10852, 3.1)."""
         settings, objects = self.config.conversion, self.facts.objects
-        known = [box for box in example.boxes if box.label in objects]
-        known = sorted(known, key=lambda b: (b.x0, b.y0))[: settings.boxes]
+        known = sorted(boxes, key=lambda b: (b.x0, b.y0))[: settings.boxes]
         row: list[int] = []
         for b in known:
             row += [round(c * (settings.bins - 1)) for c in (b.x0, b.y0, b.x1, b.y1)]

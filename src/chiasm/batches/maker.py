@@ -149,7 +149,9 @@ class Maker:
             return None
         if draws is not None and self._model.audio.augment > 0:
             u = draws.uniform("sound", SOUND_DRAWS)
-            arrays = [augment_sound(a, u[o], self._model.audio.augment) for a, o in zip(arrays, owner, strict=True)]
+            settings = self._model.audio
+            limit = round(settings.seconds * 100)
+            arrays = [augment_sound(a, u[o], settings.augment, limit) for a, o in zip(arrays, owner, strict=True)]
         return replace(pad_sounds(arrays, owner, self._model.audio.patch), language=torch.from_numpy(language))
 
     def _clips(self, records: NDArray[np.int64], draws: Draws | None) -> Items | None:

@@ -81,21 +81,3 @@ class Writer(nn.Module):
                 sums = sums + F.cross_entropy(self.logits(features, chosen), codes[:, group], reduction="sum")
                 count += len(codes)
         return sums / max(count, 1)
-
-
-class MaskHead(nn.Module):
-    """Labels for the cells of each patch: features [I, N, D] of N = n² patches → float32 [I, n·cells, n·cells, C]."""
-
-    def __init__(self, width: int, cells: int, classes: int) -> None:
-        super().__init__()
-        self.cells, self.classes = cells, classes
-        self.inner = Linear(width, 2 * width)
-        self.outer = Linear(2 * width, cells * cells * classes)
-        for module in (self.inner, self.outer):
-            nn.init.normal_(module.weight, std=module.in_features**-0.5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        I, N, c = x.shape[0], x.shape[1], self.cells
-        n = round(N**0.5)
-        out = self.outer(F.gelu(self.inner(x))).float()
-        return out.view(I, n, n, c, c, self.classes).permute(0, 1, 3, 2, 4, 5).reshape(I, n * c, n * c, self.classes)

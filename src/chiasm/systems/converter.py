@@ -4,7 +4,8 @@ Takes in     text, image, audio, video, any mix that a task declares
 Trunk        that of the embedding model (systems/chiasm.py), with the same weights: alone, a modality is embedded; together, the given
              modalities' tokens see each other freely, and what is wanted follows causally (prefix-LM, arXiv 1910.10683, 3.2.1; UniLM,
              arXiv 1905.03197) or is filled in in parallel (MaskGIT, arXiv 2202.04200)
-Heads        a writer for words, codes of pictures, codes of sounds, boxes (Pix2Seq, arXiv 2109.10852); labels of patches; an item's vector
+Heads        a writer for words, codes of pictures, codes of sounds, boxes (Pix2Seq, arXiv 2109.10852); labels and boxes of cells (FCOS,
+             arXiv 1904.01355); an item's vector
 Objective    next codes; contrast for the tasks that want a space or an item
 Differs      from its sources: codes of finite scalar quantisers in small groups a step (systems/image_quantizer.py), all tasks in one run
 """
@@ -22,14 +23,16 @@ from chiasm.batches.conversion import TURNS, ConversionFacts
 from chiasm.config import RunConfig
 from chiasm.declare import TaskConfig
 from chiasm.errors import ConfigError
+from chiasm.heads.cells import CellHead
 from chiasm.heads.project import Projection
-from chiasm.heads.writers import MaskHead, Writer
+from chiasm.heads.writers import Writer
 from chiasm.modalities.text import EOS
 from chiasm.nn.cache import Cache
 from chiasm.nn.generate import last
 from chiasm.nn.linear import Linear
 from chiasm.nn.transformer import Transformer
 from chiasm.objectives.contrastive import Contrastive
+from chiasm.objectives.dense_detection import dense_detection
 from chiasm.systems.chiasm import Chiasm, make_chiasm
 from chiasm.types import Batch, Features, Items, Losses, Tokens
 
@@ -72,7 +75,9 @@ class Converter(nn.Module):
         for modality in ("image", "audio"):
             if modality in wanted:
                 self.writers[modality] = _code_writer(modality, quantizers, settings.audio_length, width)
-        self.mask = MaskHead(width, settings.cells, len(facts.objects) + 1) if "mask" in wanted else None
+        classes = len(facts.objects) + 1
+        self.mask = CellHead(width, settings.cells, classes) if "mask" in wanted else None
+        self.boxes = CellHead(width, settings.cells, classes + 4) if "cells" in wanted else None
         self.item = Projection(width, config.model.embedding) if "item" in wanted else None
         self.item_token = Linear(config.model.embedding, width) if "item" in wanted else None
 
@@ -100,6 +105,8 @@ class Converter(nn.Module):
             return self._mask_losses(batch, dtype)
         if task.wanted.of == "item":
             return self._item_losses(batch, dtype)
+        if task.writer == "cells":
+            return self._box_losses(batch, dtype)
         writer = self.writer(task)
         wanted = batch.items["wanted"]
         features = self._wanted_features(batch, task, writer, wanted, dtype)
@@ -222,9 +229,25 @@ class Converter(nn.Module):
     def mask_logits(self, batch: Batch, dtype: torch.dtype) -> Tensor:
         """float32 [B, h, w, C] of the cells of the given picture; class 0 is background."""
         assert self.mask is not None
+        return self.mask(self._patches(batch, dtype))
+
+    def _box_losses(self, batch: Batch, dtype: torch.dtype) -> Losses:
+        logits, values = self.box_cells(batch, dtype)
+        made = dense_detection(logits, values, batch.labels["objects"], batch.labels["boxes"])
+        named = {f"{batch.task} {name}": loss for name, loss in made.items()}
+        return Losses(named, {f"{batch.task} class": math.log(logits.shape[-1])})
+
+    def box_cells(self, batch: Batch, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """What objectives/dense_detection.py reads: logits [B, n, n, C + 1] and distances [B, n, n, 4] of the cells of the given picture."""
+        assert self.boxes is not None
+        found = self.boxes(self._patches(batch, dtype))
+        return found[..., 4:], found[..., :4]
+
+    def _patches(self, batch: Batch, dtype: torch.dtype) -> Tensor:
+        """Features of the given picture's patches: [B, N, D]."""
         features = self.trunk(self.prefix(batch, dtype))
         start, stop = next((a, b) for m, a, b in features.segments if m == "image")
-        return self.mask(features.x[:, start:stop])
+        return features.x[:, start:stop]
 
     def _item_losses(self, batch: Batch, dtype: torch.dtype) -> Losses:
         asked, items = self.item_query(batch, dtype), self.item_vectors(batch, dtype)

@@ -269,7 +269,7 @@ def _give(given: _Given, model: Converter, tell: bool) -> set[str]:
     return set(mine) - set(fitting)
 
 
-HEADS = ("writers", "task_tokens", "languages", "makers", "mask", "item", "space.heads")
+HEADS = ("writers", "task_tokens", "languages", "makers", "mask", "boxes", "item", "space.heads")
 """Prefixes of what `tune: heads` and adapters leave trainable."""
 
 

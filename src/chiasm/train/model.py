@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
-from torch import Tensor
+from torch import Tensor, nn
 
 from chiasm.batches.maker import pad_sounds, stack_clips
 from chiasm.batches.store import Decode
@@ -56,6 +56,23 @@ class LoadedModel(ABC):
     @abstractmethod
     def _weights(self) -> tuple[str, Mapping[str, Tensor]]:
         """Shape as text, and the tensors."""
+
+    @property
+    @abstractmethod
+    def network(self) -> nn.Module:
+        """What computes, in evaluation mode: for those who look inside."""
+
+    @property
+    @abstractmethod
+    def tokenizer(self) -> Tokenizer: ...
+
+    @abstractmethod
+    def prepare(self, modality: str, items: Sequence[Text | Media]) -> Items:
+        """What the network is given of the items, on its device. Raises MediaError for what cannot be read."""
+
+    @abstractmethod
+    def vectors(self, modality: str, items: Items, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Prepared items → unit-length float32 [I, E], computed in `dtype`; gradients flow where they are on."""
 
     @abstractmethod
     def _compute(self, modality: str, items: Sequence[Text | Media]) -> NDArray[np.float32]: ...
@@ -156,7 +173,8 @@ class EmbeddingModel(LoadedModel):
         remember: bool = False,
     ) -> None:
         super().__init__(device, path, remember)
-        self.config, self.tokenizer = config, tokenizer
+        self.config = config
+        self._tokenizer = tokenizer
         self.model = model.eval()
         # float32 unless the hardware has bfloat16: the same choice as in training, so the same embeddings as were measured there.
         self.dtype = choose_dtype(config.train.precision, device)
@@ -174,11 +192,22 @@ class EmbeddingModel(LoadedModel):
         config = self.config.model.model_dump_json(exclude=None if "video" in self.modalities else {"video"})
         return config, self.model.state_dict()
 
+    @property
+    def network(self) -> Chiasm:
+        return self.model
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self._tokenizer
+
     @torch.no_grad()
     def _compute(self, modality: str, items: Sequence[Text | Media]) -> NDArray[np.float32]:
-        return self.model.embed(modality, self._prepare(modality, items), self.dtype).float().cpu().numpy()
+        return self.vectors(modality, self.prepare(modality, items), self.dtype).cpu().numpy()
 
-    def _prepare(self, modality: str, items: Sequence[Text | Media]) -> Items:
+    def vectors(self, modality: str, items: Items, dtype: torch.dtype = torch.float32) -> Tensor:
+        return self.model.embed(modality, items, dtype).float()
+
+    def prepare(self, modality: str, items: Sequence[Text | Media]) -> Items:
         config = self.config.model
         if modality == "text":
             made = text_items(items, self.tokenizer, config.text.length)

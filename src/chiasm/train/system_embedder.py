@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from chiasm.batches.image_views import Picture
 from chiasm.batches.text_views import Caption
@@ -22,7 +22,7 @@ from chiasm.train.machine import choose_dtype
 from chiasm.train.model import LoadedModel, decode_all, image_items, text_items
 from chiasm.train.step import to_device
 from chiasm.train.system_model import SystemCheckpoint, describe, read_system
-from chiasm.types import Batch, Media, Text
+from chiasm.types import Batch, Items, Media, Text
 
 
 class SystemEmbedder(LoadedModel):
@@ -53,15 +53,28 @@ class SystemEmbedder(LoadedModel):
         found = self._found
         return describe(found.spec.name, found.size, found.facts, found.adapters), self._model.state_dict()
 
+    @property
+    def network(self) -> nn.Module:
+        return self._model
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self._tokenizer
+
     @torch.no_grad()
     def _compute(self, modality: str, items: Sequence[Text | Media]) -> NDArray[np.float32]:
+        return self.vectors(modality, self.prepare(modality, items), self._dtype).cpu().numpy()
+
+    def prepare(self, modality: str, items: Sequence[Text | Media]) -> Items:
         if modality == "text":
             made = text_items(items, self._tokenizer, self._length)
         else:
             made = image_items(decode_all(items, lambda data: read_image(data, size=self._side)))
-        rows = torch.arange(len(items))
-        batch = to_device(Batch(("",) * len(items), rows, {modality: made}), self.device)
-        return self._model.predict(batch, self._dtype)[modality].float().cpu().numpy()
+        return to_device(Batch((), made.owner, {modality: made}), self.device).items[modality]
+
+    def vectors(self, modality: str, items: Items, dtype: torch.dtype = torch.float32) -> Tensor:
+        rows = torch.arange(len(items.owner), device=self.device)
+        return self._model.predict(Batch(("",) * len(rows), rows, {modality: items}), dtype)[modality].float()
 
 
 def load_embedder(path: Path, device: torch.device, remember: bool = False) -> SystemEmbedder:

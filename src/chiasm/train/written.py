@@ -19,6 +19,7 @@ from chiasm.nn.choices import Trie, score_choices
 from chiasm.nn.choose import Constraint, Cycle
 from chiasm.nn.fill import fill
 from chiasm.nn.generate import Generated, generate
+from chiasm.objectives.dense_detection import read_cells
 from chiasm.systems.converter import Converter, Reader
 from chiasm.types import Batch, Converted, Items, ScoredBox
 
@@ -52,6 +53,8 @@ class Decoder:
             labels = self.model.mask_logits(batch, self.dtype).argmax(-1).cpu().numpy()
             names = ("background", *self.model.facts.objects)
             return [Converted(mask=row, names=names) for row in labels]
+        if task.writer == "cells":
+            return self._cells(batch)
         if task.wanted.of in ("space", "item"):
             raise ConfigError(f"the task {batch.task!r} gives vectors, not something to write: use embed, or recommend")
         if choices and task.writer == "text" and len(choices) <= SCORED and options.candidates == 1:
@@ -183,6 +186,14 @@ class Decoder:
                     boxes.append(ScoredBox(x0, y0, x1, y1, objects[row[start + 4] - bins], sure))
             found.append(Converted(boxes=tuple(sorted(boxes, key=lambda b: -b.score)), score=score))
         return found
+
+    def _cells(self, batch: Batch) -> list[Converted]:
+        """Boxes that cells have found."""
+        objects = self.model.facts.objects
+        return [
+            Converted(boxes=tuple(ScoredBox(*box, objects[kind], score) for box, kind, score in found))
+            for found in read_cells(*self.model.box_cells(batch, self.dtype))
+        ]
 
     def _step_logs(self, batch: Batch, made: Generated, candidates: int) -> Tensor:
         """The log-probability of each step of what was written: float32 [R, L]."""
