@@ -5,6 +5,8 @@ Legend: B pictures · n cells a side · C classes · G objects a picture at most
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,7 +17,7 @@ from chiasm.types import IGNORE
 
 MIDDLE = 0.5
 """The share of an object's width and height, about its middle, whose cells answer for it (FCOS's centre sampling)."""
-SURE = 0.05
+SURE = 0.2
 """A cell that gives no class so much probability has found nothing."""
 OVERLAP = 0.5
 """Of two boxes of one class that overlap more, the less sure one is the same object again."""
@@ -45,11 +47,16 @@ def cell_targets(labels: Tensor, boxes: Tensor, n: int) -> tuple[Tensor, Tensor]
 
 def dense_detection(logits: Tensor, values: Tensor, labels: Tensor, boxes: Tensor) -> dict[str, Tensor]:
     """class: cross-entropy over nothing and C classes, the mean over objects' cells and the mean over the others, halved ·
-    giou: 1 − generalised IoU, the mean over objects' cells, 0 … 2. logits: float32 [B, n, n, C + 1], class 0 for nothing; values: as `cell_boxes`."""
+    giou: 1 − generalised IoU, the mean over objects' cells, 0 … 2. logits: float32 [B, n, n, C + 1], class 0 for nothing; values: as `cell_boxes`.
+
+    Cells without an object are some twenty times as many. Halving alone would have the logits say that they are as many: the share of
+    each is taken out of them in the loss (logit adjustment, arXiv 2007.07314, 3), so that what is read are probabilities."""
     target, box = cell_targets(labels, boxes, logits.shape[1])
     target = target.flatten()
-    loss = F.cross_entropy(logits.flatten(0, 2), target, reduction="none")
     rows, others = target.nonzero()[:, 0], (target == 0).nonzero()[:, 0]
+    share = math.log(max(len(others), 1) / max(len(rows), 1))
+    nothing = F.one_hot(torch.zeros((), dtype=torch.int64), logits.shape[-1]).to(logits)
+    loss = F.cross_entropy(logits.flatten(0, 2) - share * nothing, target, reduction="none")
     mine, theirs = (x.flatten(0, 1).index_select(0, rows)[:, None] for x in (cell_boxes(values), box))
     overlap = generalized_iou(mine, theirs)[:, 0, 0]
     found = mean_of(loss.index_select(0, rows), len(rows))
