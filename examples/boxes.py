@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from small import folder, learn, table
 
-TASKS = {"boxes": "{given: [image], wanted: boxes}", "mask": "{given: [image], wanted: mask}"}
+TASKS = {"boxes": "{given: [image], wanted: boxes, order: parallel}", "mask": "{given: [image], wanted: mask}"}
 
 with folder() as root:
     data = table(root, "emoji-scenes")

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, "int | None"], None]
 
-STARTER = "starter"
-"""In place of a run's folder: the checkpoint that is shipped. A folder of that name is `./starter`."""
-
 DEFAULT_MINUTES = 10.0
 """How long a run trains that says neither steps nor minutes."""
 
@@ -30,19 +27,7 @@ def load(run: str | Path, device: str = "auto") -> LoadedModel:
     """The trained model of a run folder, or ``"starter"``: the one that is shipped. Raises ModelError or CheckpointError where it cannot be used."""
     from chiasm.train.model import load as load_model
 
-    return load_model(starter() if run == STARTER else Path(run), device=device)
-
-
-def starter() -> Path:
-    """The folder of the checkpoint that is shipped with chiasm. Raises ModelError where this installation has none."""
-    from importlib.resources import files
-
-    from chiasm.errors import ModelError
-
-    path = Path(str(files("chiasm") / STARTER))
-    if not (path / "state.json").is_file() and not (path / "checkpoints").is_dir():
-        raise ModelError("this installation of chiasm has no starter checkpoint: name the folder of a run of your own")
-    return path
+    return load_model(Path(run), device=device)
 
 
 def build(

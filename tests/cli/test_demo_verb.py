@@ -11,9 +11,9 @@ import pytest
 from cli_cases import as_json, chiasm, ok
 
 from chiasm import Dataset
-from chiasm.api import starter
 from chiasm.cli import demo_conversions
 from chiasm.errors import ModelError
+from chiasm.train.checkpoint import shipped
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,7 @@ def test_one_object_with_everything(told: Any) -> None:
 
 def has_starter() -> bool:
     try:
-        starter()
+        shipped()
     except ModelError:
         return False
     return True

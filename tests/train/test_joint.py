@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from joint_cases import drawn_table, joint_config, quantizer, room, session, tasks
+from PIL import Image
 from train_cases import losses, picture, run_config, sound, weights
 
 from chiasm.batches.draws import Draws
@@ -332,9 +334,29 @@ def test_what_cannot_be_read_is_said(model: ConvertingModel, tmp_path: Path) -> 
         model.convert(image=b"no picture", to="boxes")
     with pytest.raises(MediaError, match="no such file"):
         model.convert(image=str(tmp_path / "gone.png"), to="boxes")
+    with pytest.raises(ConfigError, match="image is a path, bytes or chiasm.Media, a Pillow image or a uint8 array, not int"):
+        model.convert(image=3, to="boxes")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"not float64 \[4, 4\]"):
+        model.convert(image=np.zeros((4, 4)), to="boxes")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"decoding: .*top_q"):
+        model.convert(image=RED, to="boxes", decoding={"top_q": 3})
+    opened = Image.open(io.BytesIO(RED))
+    assert model.convert(image=opened, to="mask").mask is not None
+    assert (model.embed(image=np.asarray(opened)) == model.embed(image=RED)).all()
     broken = replace(room(0), image=(replace(room(0).image[0], data=b"-"),))
     assert isinstance(model.readable("caption", broken), MediaError)
     assert model.readable("caption", room(0)) is None and model.readable("first", broken) is None
+
+
+def test_boxes_are_found_by_cells(place: Place, tmp_path: Path) -> None:
+    cells = {"cells": {"given": ["image"], "wanted": "boxes", "order": "parallel", "augment": 0.5}}
+    train(joint_config(place.rooms, cells, {}, "train.steps=150", "train.batch=16", "train.validate_every=0"), tmp_path / "r")
+    values = losses(tmp_path / "r")
+    assert values[-1] < 0.6 * values[0]
+    model = load(tmp_path / "r")
+    found = model.convert(image=RED, to="boxes").boxes
+    assert found is not None
+    assert all(0 <= b.x0 < b.x1 <= 1 and 0 <= b.y0 < b.y1 <= 1 and b.score > 0.2 for b in found)
 
 
 def test_each_kind_of_thing_is_made(model: ConvertingModel) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from chiasm.modalities.augment_audio import silenced
+
 Pictures = NDArray[np.uint8]
 Uniform = NDArray[np.float64]
 
@@ -52,12 +54,10 @@ def augment_sound(x: Pictures, u: Uniform, strength: float, limit: int | None = 
     T, M = values.shape
     out = np.clip(np.rint(values) + round(15 * strength * (2 * u[6] - 1)) * (values > 0), 0, 255).astype(np.uint8)
     for width, start in ((u[0], u[1]), (u[2], u[3])):
-        size = int(width * strength * 16)
-        first = int(start * (M - size))
-        out[:, first : first + size] = 0
-    size = int(u[4] * strength * T / 10)
-    first = int(u[5] * (T - size))
-    out[first : first + size] = 0
+        low, high = silenced(M, width, start, strength * 16)
+        out[:, low:high] = 0
+    first, last = silenced(T, u[4], u[5], strength * T / 10)
+    out[first:last] = 0
     return out
 
 
@@ -68,7 +68,7 @@ def _resampled(x: NDArray[np.float32], size: int, factor: float, axis: int = 0) 
     share = place - before
     share = share[:, None] if axis == 0 else share[None]
     after = np.minimum(before + 1, x.shape[axis] - 1)
-    return x.take(before, axis) * (1 - share) + x.take(after, axis) * share
+    return (x.take(before, axis) * (1 - share) + x.take(after, axis) * share).astype(np.float32, copy=False)
 
 
 def keep_tokens(u: Uniform, drop: float) -> NDArray[np.int64] | None:

@@ -26,7 +26,7 @@ def measure_converting(
     progress: Progress,
     retrieval: Callable[[], dict[str, Any]],
 ) -> dict[str, Any]:
-    """The conversion tasks, and `retrieval` where the run has a space.
+    """The conversion tasks, and `retrieval` where the run has a space and no other task is named.
 
     tasks: those named, on `table`; all_tasks: every one on its own table; neither: those that were trained on `table`, or, where none was,
     all for which it has what they need. Raises ConfigError for tasks that there are not, or where there is nothing to measure.
@@ -45,8 +45,9 @@ def measure_converting(
     found = evaluate_conversion(
         model, splits, tasks=names, table=None if all_tasks else table, most=most, seed=seed, progress=progress
     )
-    # Splits of other tables have no retrieval on this one.
-    retrieved = retrieval() if space and (splits is None or set(splits) <= set(table.splits())) else None
+    # Splits of other tables have no retrieval on this one; and who names tasks has not asked for it.
+    asked = not tasks or any(model.tasks[name].wanted.of == "space" for name in tasks)
+    retrieved = retrieval() if space and asked and (splits is None or set(splits) <= set(table.splits())) else None
     return measured_conversions(model, table, found, on_table=not all_tasks, retrieval=retrieved)
 
 

@@ -115,13 +115,13 @@ def convert(
 
 def open_model(run: str, device: str) -> ConvertingModel:
     """Raises ModelError where the run does not convert."""
-    from chiasm.api import STARTER, load, starter
+    from chiasm.api import load
     from chiasm.errors import ModelError
     from chiasm.train.converting import ConvertingModel
     from chiasm.train.model import NO_TASKS
     from chiasm.train.system_model import holds_system
 
-    if holds_system(starter() if run == STARTER else Path(run)):
+    if holds_system(Path(run)):
         raise ModelError(f"{run}: a run of a named system; only runs of the chiasm model with tasks convert")
     model = load(run, device=device)
     if not isinstance(model, ConvertingModel):

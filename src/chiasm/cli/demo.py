@@ -194,7 +194,7 @@ class _Story:
 
     def convert(self, data: Dataset, fresh: bool) -> Shown | None:
         """What the shipped starter checkpoint makes of data it has not seen; None where there is none."""
-        from chiasm.api import starter
+        from chiasm.train.checkpoint import shipped
         from chiasm.cli.demo_conversions import convert_all
         from chiasm.cli.evaluate import write_json
         from chiasm.errors import ModelError
@@ -204,7 +204,7 @@ class _Story:
         found = None
         with self._stage("convert", "Letting the starter checkpoint convert what it has not seen") as progress:
             try:
-                path = starter()
+                path = shipped()
             except ModelError:
                 path = None
             model = None if path is None else load(path, device=self.device)

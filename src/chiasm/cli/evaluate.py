@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chiasm.cli.output import Device, Json, check_file, print_json, say, show
-from chiasm.errors import ConfigError
+from chiasm.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from rich.table import Table as Grid
@@ -95,6 +95,9 @@ def evaluate(
             write_report(run, opened, model, result, report, progress=progress)
     if result["splits"] and all(facts["role"] != "test" for facts in result["splits"].values()):
         say(no_test(opened.splits(), result["splits"]))
+    if not (result["splits"] or result["conversion"]):
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in result["left_out"].items())
+        raise DataError(f"{table}: nothing of what this model does can be measured on it" + (f" ({reasons})" if reasons else ""))
     if out is not None:
         write_json(out, result)
     if as_json:

@@ -23,6 +23,10 @@ OVERLAP = 0.5
 """Of two boxes of one class that overlap more, the less sure one is the same object again."""
 
 
+Found = tuple[tuple[float, float, float, float], int, float]
+"""A box, its class, its probability."""
+
+
 def cell_boxes(values: Tensor) -> Tensor:
     """How far the sides are from each cell's middle, as logs of cells: float32 [B, n, n, 4] (left, top, right, bottom) → boxes [B, n·n, 4]."""
     n = values.shape[1]
@@ -67,11 +71,11 @@ def dense_detection(logits: Tensor, values: Tensor, labels: Tensor, boxes: Tenso
 
 
 @torch.no_grad()
-def read_cells(logits: Tensor, values: Tensor) -> list[list[tuple[tuple[float, ...], int, float]]]:
+def read_cells(logits: Tensor, values: Tensor) -> list[list[Found]]:
     """The objects of each picture, surest first: (box within the picture, class, probability). Greedy non-maximum suppression, class by class."""
     share = logits.softmax(-1)[..., 1:].flatten(1, 2)
     boxes = cell_boxes(values).clamp(0, 1)
-    found: list[list[tuple[tuple[float, ...], int, float]]] = []
+    found: list[list[Found]] = []
     for probability, box in zip(share, boxes, strict=True):
         cell, kind = (probability > SURE).nonzero(as_tuple=True)
         score = probability[cell, kind]
@@ -83,7 +87,10 @@ def read_cells(logits: Tensor, values: Tensor) -> list[list[tuple[tuple[float, .
         for index in range(len(cell)):
             if not kept or not bool(again[index, kept].any()):
                 kept.append(index)
-        rows = [(tuple(mine[i].tolist()), int(kind[i]), float(score[i])) for i in kept]
+        rows: list[Found] = []
+        for i in kept:
+            x0, y0, x1, y1 = mine[i].tolist()
+            rows.append(((x0, y0, x1, y1), int(kind[i]), float(score[i])))
         found.append([row for row in rows if row[0][2] > row[0][0] and row[0][3] > row[0][1]])
     return found
 

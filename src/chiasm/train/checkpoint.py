@@ -20,6 +20,7 @@ import shutil
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,27 @@ def save(
     for old in older[: max(len(older) - keep + 1, 0)]:
         shutil.rmtree(old, ignore_errors=True)
     return target
+
+
+STARTER = "starter"
+"""In place of a run's folder: the checkpoint that is shipped with chiasm. A run folder of that name in the working directory comes first."""
+
+
+def find(run: Path) -> Path:
+    """The checkpoint folder that a run's name means: itself, or the newest of a run folder, or the one that is shipped (STARTER).
+
+    Raises ModelError where there is none."""
+    if (run / "state.json").is_file():
+        return run
+    return shipped() if run == Path(STARTER) and not run.exists() else newest(run)
+
+
+def shipped() -> Path:
+    """The folder of the checkpoint that is shipped with chiasm. Raises ModelError where this installation has none."""
+    path = Path(str(files("chiasm") / STARTER))
+    if not (path / "state.json").is_file():
+        raise ModelError("this installation of chiasm has no starter checkpoint: name the folder of a run of your own")
+    return path
 
 
 def tidy(folder: Path, found: Checkpoint | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from chiasm.batches.collate import Collator
 from chiasm.batches.conversion import Example, choose
-from chiasm.config import DecodingConfig, RunConfig, load_config
+from chiasm.config import DecodingConfig, RunConfig, load_config, validate
 from chiasm.declare import TaskConfig
 from chiasm.errors import ConfigError, MediaError, ModelError
 from chiasm.modalities.media import read_bytes
@@ -77,7 +78,7 @@ class ConvertingModel(EmbeddingModel):
         language: str | None = None,
         by: str | None = None,
         choices: Sequence[str] | None = None,
-        decoding: DecodingConfig | None = None,
+        decoding: DecodingConfig | Mapping[str, Any] | None = None,
         show: Callable[[str], None] | None = None,
     ) -> Converted:
         """Convert what is given into `to`: text, image, audio, answer, label, boxes, mask.
@@ -103,7 +104,8 @@ class ConvertingModel(EmbeddingModel):
                 show(piece)
 
         # Beams and candidates are chosen from at the end: until then it is not known what is written.
-        live = decoding is None or (decoding.kind != "beam" and decoding.candidates == 1)
+        decoding = decoding_of(decoding)
+        live = decoding.kind != "beam" and decoding.candidates == 1
         words = show is not None and self.tasks[name].writer == "text"
         stream = text_stream(self.tokenizer, tell) if words and live else None
         made = self.run(name, [record], decoding=decoding, language=language, by=by, choices=choices, stream=stream)[0]
@@ -127,7 +129,7 @@ class ConvertingModel(EmbeddingModel):
         task: str,
         records: Sequence[Record],
         *,
-        decoding: DecodingConfig | None = None,
+        decoding: DecodingConfig | Mapping[str, Any] | None = None,
         language: str | None = None,
         by: str | None = None,
         choices: Sequence[str] | None = None,
@@ -148,7 +150,7 @@ class ConvertingModel(EmbeddingModel):
         if task not in self.tasks:
             find_task(self.tasks, None, "", task=task)  # raises, with what there is
         declared = self.tasks[task]
-        options = decoding or DecodingConfig()
+        options = decoding_of(decoding)
         if choices is not None:
             choices = [choices] if isinstance(choices, str) else list(dict.fromkeys(choices))
             if not choices:
@@ -179,6 +181,10 @@ class ConvertingModel(EmbeddingModel):
         for what, value, known in (("language", language, facts.languages), ("voice", by, facts.makers)):
             if value is not None and value not in known:
                 raise ConfigError(f"this model writes no {what} {value!r}; it knows {', '.join(known) or 'none'}")
+        if by is not None and declared.writer != "audio":
+            raise ConfigError(f"by: only sounds are made in somebody's voice; the task {task!r} wants {declared.wanted}")
+        if options.kind != "greedy" and declared.writer in ("mask", "cells"):
+            raise ConfigError(f"decoding.kind={options.kind}: the task {task!r} finds all cells at once, and nothing is drawn")
         if choices is not None and declared.writer != "text":
             raise ConfigError(f"choices are words to choose from; the task {task!r} wants {declared.wanted}")
         if options.candidates > 1 and declared.writer not in ("text", "image"):
@@ -285,6 +291,11 @@ class ConvertingModel(EmbeddingModel):
         items = image_items(fitted)
         moved = replace(items, value=items.value.to(self.device), valid=items.valid.to(self.device))
         return self.model.embed("image", moved, self.dtype).float().cpu().numpy()
+
+
+def decoding_of(asked: DecodingConfig | Mapping[str, Any] | None) -> DecodingConfig:
+    """Raises ConfigError for settings that there are not."""
+    return asked if isinstance(asked, DecodingConfig) else validate(DecodingConfig, asked or {}, "decoding")
 
 
 def _words(text: str | None) -> str:

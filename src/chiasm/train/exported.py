@@ -38,7 +38,7 @@ def export(run: Path, out: Path, precision: str = "fp16") -> Exported:
     """
     if out.exists():
         raise ConfigError(f"{out}: exists already; name a folder that does not")
-    path = run if (run / "state.json").is_file() else checkpoint.newest(run)
+    path = checkpoint.find(run)
     found = checkpoint.load(path)
     texts = {name: (path / name).read_text(encoding="utf8") for name in _texts(found)}
     texts = _without_paths(texts, path)

@@ -239,7 +239,7 @@ class _Given:
 
 
 def _given(run: Path) -> _Given:
-    path = run if (run / "state.json").is_file() else checkpoint.newest(run)
+    path = checkpoint.find(run)
     tensors = checkpoint.load(path).model
     if not (path / CONVERSION_FILE).is_file():  # an embedding run: its whole model is our space
         tensors = {f"space.{name}": tensor for name, tensor in tensors.items()}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL.Image import Image, fromarray
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
@@ -29,8 +32,8 @@ from chiasm.train.machine import choose_device, choose_dtype, cores
 from chiasm.train.system_model import SYSTEM_FILE
 from chiasm.types import Converted, Items, Media, Record, Text
 
-Medium = str | Path | bytes | Media
-"""A file's path, its bytes, or a Media."""
+Medium = str | Path | bytes | Media | Image | NDArray[np.uint8]
+"""A file's path, its bytes, or a Media; a picture also as a Pillow image or uint8 [H, W, 3]."""
 
 NO_TASKS = (
     "this model embeds and does not convert: it was trained without tasks (docs/converting.md says what they are)"
@@ -109,7 +112,8 @@ class LoadedModel(ABC):
         if len(given) != 1:
             raise ConfigError(f"embed one modality at a time; given: {', '.join(given) or 'none'}")
         ((modality, value),) = given.items()
-        many = [value] if isinstance(value, (str, bytes, Path, Media)) else list(value)
+        one = (str, bytes, Path, Media, Image, np.ndarray)
+        many = [value] if isinstance(value, one) else list(value)
         return self.embed_items(modality, [as_item(modality, one) for one in many])
 
     def convert(
@@ -125,7 +129,7 @@ class LoadedModel(ABC):
         language: str | None = None,
         by: str | None = None,
         choices: Sequence[str] | None = None,
-        decoding: DecodingConfig | None = None,
+        decoding: DecodingConfig | Mapping[str, Any] | None = None,
         show: Callable[[str], None] | None = None,
     ) -> Converted:
         """See train/converting.py: what a run with tasks does. Raises ModelError where this model has none."""
@@ -249,7 +253,7 @@ def load(run: Path, device: str = "auto", remember: bool = False) -> LoadedModel
 
     Raises ModelError where there is none or where it gives no embeddings, CheckpointError where it is damaged or of a later version.
     """
-    path = run if (run / "state.json").is_file() else checkpoint.newest(run)
+    path = checkpoint.find(run)
     if (path / SYSTEM_FILE).is_file():
         from chiasm.train.system_embedder import load_embedder
 
@@ -272,7 +276,9 @@ def load(run: Path, device: str = "auto", remember: bool = False) -> LoadedModel
 
 
 def as_item(modality: str, value: Medium) -> Text | Media:
-    """A text, or a medium from its path or bytes."""
+    """A text, or a medium from its path or bytes; a picture also from a Pillow image or an array, uint8 [H, W, 3] or [H, W].
+
+    Raises ConfigError for a value of another type, MediaError where no such file is."""
     if modality == "text":
         if not isinstance(value, str):
             raise ConfigError(f"a text is a str, not {type(value).__name__}")
@@ -281,9 +287,27 @@ def as_item(modality: str, value: Medium) -> Text | Media:
         return value
     if isinstance(value, bytes):
         return Media(data=value)
+    if modality == "image" and isinstance(value, np.ndarray | Image):
+        return Media(data=_as_png(value))
+    if not isinstance(value, str | Path):
+        what = "a path, bytes or chiasm.Media" + (", a Pillow image or a uint8 array" if modality == "image" else "")
+        raise ConfigError(f"{modality} is {what}, not {type(value).__name__}")
     if not os.path.isfile(value):
         raise MediaError("missing", f"{value}: no such file")
     return Media(path=str(value))
+
+
+def _as_png(value: Image | NDArray[Any]) -> bytes:
+    """Raises ConfigError for an array that is no picture of 8 bits."""
+    if isinstance(value, np.ndarray):
+        if value.dtype != np.uint8 or not (value.ndim == 2 or (value.ndim == 3 and value.shape[2] in (3, 4))):
+            raise ConfigError(
+                f"image: an array is uint8 [H, W, 3], [H, W, 4] or [H, W], not {value.dtype} {list(value.shape)}"
+            )
+        value = fromarray(value)
+    file = io.BytesIO()
+    (value if value.mode in ("RGB", "RGBA", "L", "P", "1", "LA") else value.convert("RGB")).save(file, "PNG")
+    return file.getvalue()
 
 
 def _content(modality: str, item: Text | Media) -> bytes:

@@ -79,7 +79,7 @@ class SystemCheckpoint:
 
 def holds_system(run: Path) -> bool:
     """Whether a run folder's newest checkpoint, or a checkpoint folder, is a named system's. Raises ModelError where there is none."""
-    path = run if (run / "state.json").is_file() else checkpoint.newest(run)
+    path = checkpoint.find(run)
     return (path / SYSTEM_FILE).is_file()
 
 
@@ -99,7 +99,7 @@ def read_system(run: Path) -> SystemCheckpoint:
 
     Raises ModelError where there is none or where it is no named system's, CheckpointError where it is damaged or of a later version.
     """
-    path = run if (run / "state.json").is_file() else checkpoint.newest(run)
+    path = checkpoint.find(run)
     found = checkpoint.load(path)
     if not (path / SYSTEM_FILE).is_file():
         raise ModelError(f"{path}: holds no {SYSTEM_FILE}: it is no named system's checkpoint")
