@@ -41,6 +41,30 @@ def evaluate(
     most: Annotated[
         int, typer.Option(min=1, help="Records a conversion task and split, at most, drawn evenly.", metavar="N")
     ] = 500,
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What to measure beside retrieval: zero_shot, fairness, association, downstream, probes, pointing; may be repeated.  "
+            "[default: all that the run and the table allow]",
+            metavar="NAME",
+        ),
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A label whose values are the groups of the fairness tables; may be repeated.  [default: those of few large groups]",
+            metavar="LABEL",
+        ),
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Another run, to be compared with on the same questions.", metavar="OTHER_RUN")
+    ] = None,
+    ratings: Annotated[
+        Path | None,
+        typer.Option(
+            help="Pairs of texts rated by people, a line of {a, b, score} each: Spearman's correlation.", metavar="FILE"
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the intervals' resampling.", metavar="N")] = 0,
     out: Annotated[Path | None, typer.Option(help="Also write the JSON to a file.", metavar="FILE")] = None,
     report: Annotated[Path | None, typer.Option(help="Also write the HTML report.", metavar="FILE")] = None,
@@ -52,10 +76,16 @@ def evaluate(
     A run with conversion tasks is measured by what each of them writes, and by retrieval where it has a space.
 
     A named system that embeds nothing is measured by what suits it: words filled in, questions answered, objects found …
+
+    What else is measured (who is served worse, probes of order and count, explanations against boxes …): docs/evaluation.md.
     """
     from chiasm.cli.conversions import conversion_tables, measure_converting
     from chiasm.cli.progress import Progress
     from chiasm.dataset.table import Table
+    from chiasm.cli.evaluate_tables import against_tables, further_tables
+    from chiasm.evaluate.against import against as compare
+    from chiasm.evaluate.probes_similarity import rated_similarity, read_ratings
+    from chiasm.evaluate.protocols import check_protocols
     from chiasm.evaluate.protocols import evaluate as run_protocols
     from chiasm.evaluate.report import write_report
     from chiasm.train.converting import ConvertingModel
@@ -65,16 +95,21 @@ def evaluate(
     for file in (out, report):
         if file is not None:
             check_file(file)  # before the work, not after it
+    check_protocols(protocol or None)
+    rated = None if ratings is None else read_ratings(ratings)
     opened = Table(table)
     if holds_system(run):
         from chiasm.train.system_embedder import embeds
 
         if not embeds(read_system(run).spec):
-            if report is not None or task or all_tasks:
-                raise ConfigError(f"{run}: a named system that embeds nothing has neither tasks nor a report")
+            if report is not None or task or all_tasks or against is not None:
+                raise ConfigError(
+                    f"{run}: a named system that embeds nothing has no tasks, no report, and no space to compare"
+                )
             _evaluate_system(run, opened, split or [], out, device.value, as_json)
             return
-    model = load(run, device=device.value, remember=report is not None)
+    model = load(run, device=device.value, remember=report is not None or against is not None)
+    other = None if against is None else load(against, device=device.value)
     converting = model if isinstance(model, ConvertingModel) else None
     if converting is None and (task or all_tasks):
         raise ConfigError(f"{run}: has no conversion tasks to choose from")
@@ -82,8 +117,9 @@ def evaluate(
 
         def measure() -> dict[str, Any]:
             return run_protocols(
-                model, opened, splits=split or None, baseline=baseline, seed=seed, progress=progress
-            ).to_json()
+                model, opened, splits=split or None, baseline=baseline, seed=seed, protocols=protocol or None, by=by or None,
+                progress=progress,
+            ).to_json()  # fmt: skip
 
         if converting is None:
             result = measure()
@@ -91,19 +127,26 @@ def evaluate(
             result = measure_converting(
                 converting, opened, split or None, task or None, all_tasks, most, seed, progress, measure
             )
+        if rated is not None:
+            result["ratings"] = rated_similarity(model, rated, seed) | {"file": ratings.name if ratings else ""}
+        if other is not None and against is not None:
+            found = compare(model, other, opened, splits=split or None, seed=seed, progress=progress)
+            result["against"] = {"run": str(against), "identity": other.identity, "splits": found}
         if report is not None:
             write_report(run, opened, model, result, report, progress=progress)
     if result["splits"] and all(facts["role"] != "test" for facts in result["splits"].values()):
         say(no_test(opened.splits(), result["splits"]))
     if not (result["splits"] or result["conversion"]):
         reasons = "; ".join(f"{name}: {reason}" for name, reason in result["left_out"].items())
-        raise DataError(f"{table}: nothing of what this model does can be measured on it" + (f" ({reasons})" if reasons else ""))
+        raise DataError(
+            f"{table}: nothing of what this model does can be measured on it" + (f" ({reasons})" if reasons else "")
+        )
     if out is not None:
         write_json(out, result)
     if as_json:
         print_json(result)
         return
-    show(*tables(result), *conversion_tables(result))
+    show(*tables(result), *further_tables(result), *against_tables(result), *conversion_tables(result))
     for name, reason in result["left_out"].items():
         say(f"left out: {name}: {reason}")
     if result["unreadable"]:

@@ -13,6 +13,8 @@ from chiasm.modalities.text import clean_text
 from chiasm.train.model import Medium, as_item
 from chiasm.types import Media, Question, Record, Text
 
+IN_A_LINE = 6
+
 
 def find_task(
     tasks: Mapping[str, TaskConfig],
@@ -67,8 +69,10 @@ def _check_named(name: str, task: TaskConfig, given: set[str] | None, language: 
 
 
 def abilities(tasks: Mapping[str, TaskConfig]) -> str:
-    """What a model can do, in words."""
+    """What a model can do, in words: one after the other, or of many, one a line."""
     told = [f"{n} ({' + '.join(map(str, t.given))} → {t.wanted})" for n, t in tasks.items() if t.wanted.of != "space"]
+    if len(told) > IN_A_LINE:
+        return "".join(f"\n  {one}" for one in told)
     return "; ".join(told) or "nothing but embed"
 
 

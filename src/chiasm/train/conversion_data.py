@@ -151,9 +151,8 @@ def prepare_conversion(
             usable[name, split] = np.array(found, np.int64)
         if not len(usable[name, config.data.train_split]):
             needs = " and ".join(str(f) for f in (*task.given, task.wanted))
-            raise DataError(
-                f"{path}: no record of split {config.data.train_split!r} has what the task {name!r} needs: {needs}"
-            )
+            of = f"split {config.data.train_split!r}" + (f" where {task.where}" if task.where else "")
+            raise DataError(f"{path}: no record of {of} has what the task {name!r} needs: {needs}")
     of = {
         (name, split): splits[task.table or config.data.table, split, task.where]
         for name, task in config.tasks.items()

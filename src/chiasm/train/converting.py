@@ -182,9 +182,13 @@ class ConvertingModel(EmbeddingModel):
             if value is not None and value not in known:
                 raise ConfigError(f"this model writes no {what} {value!r}; it knows {', '.join(known) or 'none'}")
         if by is not None and declared.writer != "audio":
-            raise ConfigError(f"by: only sounds are made in somebody's voice; the task {task!r} wants {declared.wanted}")
+            raise ConfigError(
+                f"by: only sounds are made in somebody's voice; the task {task!r} wants {declared.wanted}"
+            )
         if options.kind != "greedy" and declared.writer in ("mask", "cells"):
-            raise ConfigError(f"decoding.kind={options.kind}: the task {task!r} finds all cells at once, and nothing is drawn")
+            raise ConfigError(
+                f"decoding.kind={options.kind}: the task {task!r} finds all cells at once, and nothing is drawn"
+            )
         if choices is not None and declared.writer != "text":
             raise ConfigError(f"choices are words to choose from; the task {task!r} wants {declared.wanted}")
         if options.candidates > 1 and declared.writer not in ("text", "image"):
