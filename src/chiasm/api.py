@@ -93,12 +93,20 @@ class Dataset(Table):
         return load(result.run)
 
     def evaluate(
-        self, model: Embedder, *, splits: Sequence[str] | None = None, baseline: bool = True, seed: int = 0
+        self,
+        model: Embedder,
+        *,
+        splits: Sequence[str] | None = None,
+        baseline: bool = True,
+        protocols: Sequence[str] | None = None,
+        by: Sequence[str] | None = None,
+        seed: int = 0,
     ) -> Evaluation:
-        """Retrieval in every direction, beside the linear baseline and chance: chiasm.evaluate.protocols."""
+        """Retrieval in every direction, beside the linear baseline and chance, and what else model and table allow:
+        chiasm.evaluate.protocols."""
         from chiasm.evaluate.protocols import evaluate as run_protocols
 
-        return run_protocols(model, self, splits=splits, baseline=baseline, seed=seed)
+        return run_protocols(model, self, splits=splits, baseline=baseline, seed=seed, protocols=protocols, by=by)
 
     def index(
         self, model: Embedder, *, items: Literal["first", "all"] = "first", progress: Progress | None = None

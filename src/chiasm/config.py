@@ -149,6 +149,10 @@ class ImageConfig(Section):
     augment: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.5, description="strength of shift and contrast jitter"
     )
+    randaugment: Annotated[float, Field(ge=0, le=30)] = Field(
+        default=0,
+        description="magnitude of two RandAugment operations a picture, of 30; in training to embed, not to convert",
+    )
 
     @model_validator(mode="after")
     def _divides(self) -> ImageConfig:

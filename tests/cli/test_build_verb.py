@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -83,19 +84,38 @@ def test_mistakes_are_one_line(
     assert not (tmp_path / "t.lance").exists()
 
 
-def test_ctrl_c_ends_a_real_build_cleanly(tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_real_build_cleanly_and_it_is_resumed(tmp_path: Path) -> None:
     manifest = tmp_path / "many.jsonl"
-    manifest.write_text("".join(f'{{"id": "{n}", "text": "text {n}"}}\n' for n in range(300_000)))
+    manifest.write_text("".join(f'{{"id": "{n}", "text": "text {n}"}}\n' for n in range(20_000)))
     out = tmp_path / "out" / "t.lance"
     command = [sys.executable, "-m", "chiasm", "build", str(manifest), str(out)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        assert process.stderr.readline().startswith("read ")
+        assert process.stderr.readline().startswith("found: manifest")
+        work = out.with_name(".t.lance.work")
+        while not any((work / "read").glob("*.arrow")):
+            assert process.poll() is None
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
         assert process.wait(timeout=60) == 130
-    assert [line for line in rest.splitlines() if not line.startswith("read ")] == ["interrupted"]
-    assert list(out.parent.iterdir()) == []
+    assert [line for line in rest.splitlines() if not line.startswith(("read ", "check "))] == ["interrupted"]
+    assert [left.name for left in out.parent.iterdir()] == [".t.lance.work"]
+    kept = len(list((work / "read").glob("*.arrow")))
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert f"resuming: an interrupted build has finished {kept} shards" in said.stderr
+    assert "20,000 given = 20,000 accepted" in said.stdout
+    assert sorted(left.name for left in out.parent.iterdir()) == ["t.lance", "t.rejects.jsonl"]
+
+
+def test_steps_are_told_with_their_counts(folder: Path, tmp_path: Path) -> None:
+    said = ok("build", folder, tmp_path / "t.lance")
+    assert any(line.startswith("split: 12 → 12 (") for line in said.stdout.splitlines())
+    found = as_json("build", tmp_path / "t.lance", tmp_path / "u.lance", "steps=[split]", "test=0.5", "validation=0")
+    (step,) = found["steps"]
+    assert (step["step"], step["given"], step["kept"], step["added"]) == ("split", 12, 12, 0)
+    assert found["found"].startswith("the table ")
+    assert found["splits"]["test"] > 2
 
 
 def test_reasons_and_leaks_are_told(folder: Path, tmp_path: Path) -> None:

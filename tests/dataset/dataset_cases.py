@@ -46,6 +46,7 @@ class ListSource:
     name = "list"
     attribution = "Pictures: nobody."
     checked = frozenset[str]()
+    found = ""
 
     def __init__(
         self,

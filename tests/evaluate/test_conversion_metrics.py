@@ -22,12 +22,9 @@ from chiasm.evaluate.conversion_boxes import (
 )
 from chiasm.evaluate.conversion_metrics import (
     bootstrap,
-    hit_at_k,
-    mean_reciprocal_rank,
     paired_bootstrap,
     rates,
     ratio,
-    reciprocal_rank,
 )
 from chiasm.evaluate.conversion_text import (
     align_words,
@@ -42,6 +39,7 @@ from chiasm.evaluate.conversion_text import (
     words,
     words_right,
 )
+from chiasm.evaluate.metric_items import hit_at_k, mean_reciprocal_rank, reciprocal_rank
 from chiasm.evaluate.metrics import intervals
 from chiasm.types import IGNORE, Box, ScoredBox
 

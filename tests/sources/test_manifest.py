@@ -156,9 +156,9 @@ def test_what_is_no_manifest(tmp_path: Path) -> None:
     (tmp_path / "m.parquet").write_bytes(b"PAR1 no")
     with pytest.raises(DataError, match="not a Parquet file"):
         read(tmp_path / "m.parquet")
-    (tmp_path / "m.zip").write_bytes(b"PK")
-    with pytest.raises(ConfigError, match="manifest"):
-        open_source(str(tmp_path / "m.zip"), BuildConfig())
+    (tmp_path / "m.xyz").write_bytes(b"PK")
+    with pytest.raises(ConfigError, match="neither a folder nor a file that is known"):
+        open_source(str(tmp_path / "m.xyz"), BuildConfig())
 
 
 def test_any_row_gives_a_record_or_a_rejection(tmp_path: Path) -> None:

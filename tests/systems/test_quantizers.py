@@ -42,6 +42,7 @@ class Squares:
     name, attribution, root, total = "squares", "", None, 80
     rule: Literal["groups", "forms"] = "groups"
     checked = frozenset({"image", "audio"})
+    found = ""
 
     def prepare(self, progress: object = None) -> None: ...
 

@@ -6,12 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chiasm.modalities.augment_audio import silenced
+from chiasm.modalities.augment_image import OPERATIONS, apply_operations, draw_operations
 
 Pictures = NDArray[np.uint8]
 Uniform = NDArray[np.float64]
 
 PICTURE_DRAWS = 4
 SOUND_DRAWS = 9
+RAND_DRAWS = 4
 
 
 def shifts(u: Uniform, strength: float, size: int, step: int = 1) -> NDArray[np.int64]:
@@ -38,6 +40,13 @@ def augment_pictures(x: Pictures, u: Uniform, strength: float, flip: bool, step:
     gain = 1 + 0.1 * strength * (2 * u[:, 3] - 1)
     table = np.clip(255 - (255 - np.arange(256))[None] * gain[:, None], 0, 255).astype(np.uint8)
     return table[np.arange(I)[:, None, None, None], moved]
+
+
+def rand_augment(x: Pictures, u: Uniform, magnitude: float) -> Pictures:
+    """x: [I, S, S, 3]; u: uniform [I, RAND_DRAWS] → the same shape, each picture changed by two of RandAugment's operations (arXiv 1909.13719) at
+    `magnitude`, 0 … 30."""
+    names = tuple(OPERATIONS)
+    return np.stack([apply_operations(one, draw_operations(v, magnitude, names)) for one, v in zip(x, u, strict=True)])
 
 
 def augment_sound(x: Pictures, u: Uniform, strength: float, limit: int | None = None) -> Pictures:

@@ -13,7 +13,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from chiasm.batches.augment import PICTURE_DRAWS, SOUND_DRAWS, augment_pictures, augment_sound, keep_tokens
+from chiasm.batches.augment import (
+    PICTURE_DRAWS,
+    RAND_DRAWS,
+    SOUND_DRAWS,
+    augment_pictures,
+    augment_sound,
+    keep_tokens,
+    rand_augment,
+)
 from chiasm.batches.draws import Draws
 from chiasm.batches.sampler import Sampler
 from chiasm.batches.store import Key, Store
@@ -130,6 +138,8 @@ class Maker:
             u = draws.uniform("picture", PICTURE_DRAWS)[owner]
             if config.augment > 0 or config.flip:
                 value = augment_pictures(value, u, config.augment, config.flip)
+            if config.randaugment > 0:
+                value = rand_augment(value, draws.uniform("rand", RAND_DRAWS)[owner], config.randaugment)
             keep = keep_tokens(draws.uniform("keep", (config.size // config.patch) ** 2)[owner], config.drop)
         return Items(
             torch.from_numpy(value),

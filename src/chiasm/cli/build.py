@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,18 +11,26 @@ from chiasm.cli.output import Json, print_json, say, show
 
 if TYPE_CHECKING:
     from chiasm.dataset.build import BuildResult
+    from chiasm.dataset.steps import StepReport
+    from chiasm.types import Embedder
 
 
 def build(
     source: Annotated[
         str,
         typer.Argument(
-            help="A folder, a manifest (.jsonl, .csv, .parquet), or a source by name: emoji, emoji-scenes, emoji-motion, "
-            "emoji-dialogue, emoji-sessions, spoken-commands, sentiment, python-docs.",
+            help="A folder or archive of files, of pairs or in a published layout; a manifest (.jsonl, .csv, .parquet, .arrow); a chiasm "
+            "table (NAME.lance, also s3://…); or a source by name: emoji, emoji-scenes, emoji-motion, emoji-dialogue, emoji-sessions, "
+            "spoken-commands, sentiment, python-docs.",
             metavar="SOURCE",
         ),
     ],
-    out: Annotated[Path, typer.Argument(help="The table to write: a new folder, NAME.lance.", metavar="OUT.lance")],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            help="The table to write: a new folder, NAME.lance, or s3://BUCKET/NAME.lance.", metavar="OUT.lance"
+        ),
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(help="Settings, e.g. seed=1 test=0.2 limit=1000.", metavar="KEY=VALUE"),
@@ -37,53 +45,84 @@ def build(
 
     Files that belong together have the same name: cat.png, cat.txt, cat.wav.
     What cannot be read goes to the rejects ledger with its reason: given = accepted + rejected.
+
+    Every input is read and measured once; then the steps clean, align, extract, dedup, label, reduce, split and augment look at all of them, as
+    their sections of the settings ask (docs/configuration.md). Each can be run alone, on a table: chiasm build a.lance b.lance
+    "steps=[dedup]" dedup.near=remove
+
+    A build that was interrupted goes on where it was when it is started again. engine.runner=ray does the same work on a Ray cluster.
     """
     from chiasm.cli.progress import Progress
     from chiasm.config import BuildConfig, load_config
     from chiasm.dataset.build import build as build_table
+    from chiasm.dataset.place import plain
 
     settings = load_config(BuildConfig, config, overrides or ())
     with Progress() as progress:
-        result = build_table(source, out, settings, progress=progress, overwrite=overwrite)
+        result = build_table(
+            source, out, settings, progress=progress, overwrite=overwrite, model=_model(settings.model), told=say
+        )
     for line in warnings(result):
         say(line)
     if as_json:
-        print_json(
-            {
-                "path": str(result.path),
-                "given": result.given,
-                "accepted": result.accepted,
-                "rejected": result.rejected,
-                "dropped_parts": result.dropped_parts,
-                "splits": dict(result.splits),
-                "ledger": str(result.ledger),
-                "reasons": dict(result.reasons),
-                "leaks": list(result.leaks),
-                "too_small": list(result.too_small),
-            }
-        )
+        print_json(_as_json(result))
         return
-    lines = [
-        f"{result.given:,} given = {result.accepted:,} accepted + {result.rejected:,} rejected",
-        "splits: " + ", ".join(f"{name} {count:,}" for name, count in result.splits.items()),
-        f"table:  {result.path}",
-    ]
+    show(*_lines(result))
+    say(f"next: chiasm train {plain(result.path)}")
+
+
+def _model(run: str | None) -> Embedder | None:
+    if run is None:
+        return None
+    from chiasm.api import load
+
+    return load(run)
+
+
+def _lines(result: BuildResult) -> list[str]:
+    from chiasm.dataset.place import plain
+
+    lines = [f"{result.given:,} given = {result.accepted:,} accepted + {result.rejected:,} rejected"]
     if result.dropped_parts:
-        lines.insert(1, f"{result.dropped_parts:,} media dropped from records that were kept")
+        lines.append(f"{result.dropped_parts:,} media dropped from records that were kept")
+    lines += [_step(report) for report in result.steps]
+    if result.added:
+        lines.append(f"{result.accepted + result.added:,} rows = {result.accepted:,} accepted + {result.added:,} added")
+    lines.append("splits: " + ", ".join(f"{name} {count:,}" for name, count in result.splits.items()))
+    lines.append(f"table:  {plain(result.path)}")
     if result.rejected or result.dropped_parts:
         lines.append("reasons: " + ", ".join(f"{count:,} × {reason}" for reason, count in result.reasons.items()))
-        lines.append(f"ledger: {result.ledger} (every refusal with its reason)")
-    show(*lines)
-    say(f"next: chiasm train {result.path}")
+        lines.append(f"ledger: {plain(result.ledger)} (every refusal with its reason)")
+    return lines
+
+
+def _step(report: StepReport) -> str:
+    """One line: its rows in and out, and why."""
+    why = [f"{count:,} × {reason}" for reason, count in report.reasons.items()]
+    why += [
+        f"{name} {value:,}" if isinstance(value, int) else f"{name} {value:.3g}"
+        for name, value in report.facts.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    ]
+    change = f"{report.given:,} → {report.kept:,}" + (f" + {report.added:,} added" if report.added else "")
+    return f"{report.step}: {change}" + (f" ({', '.join(why)})" if why else "")
+
+
+def _as_json(result: BuildResult) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from chiasm.dataset.place import plain
+
+    return {**asdict(result), "path": plain(result.path), "ledger": plain(result.ledger)}
 
 
 def warnings(result: BuildResult) -> list[str]:
     """What to know before anything is measured on this table: leaks between the splits, and splits of a row or none."""
     found: list[str] = []
-    if result.leaks:
-        more = "; …" if len(result.leaks) > 2 else ""
+    if result.leaks_total:
+        more = "; …" if result.leaks_total > 2 else ""
         found.append(
-            f"warning: {len(result.leaks):,} leaks between the splits that the source prescribes: "
+            f"warning: {result.leaks_total:,} leaks between the splits that the source prescribes: "
             f"{'; '.join(result.leaks[:2])}{more}"
         )
     if result.too_small:

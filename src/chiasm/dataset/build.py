@@ -1,50 +1,40 @@
-"""A source becomes a table: read, clean, check, split, write; streamed, and whole or not at all."""
+"""A source becomes a table: read and examine in shards, decide over all of them, write; whole or not at all, and going on where it was stopped."""
 
-# pyright: reportUnknownParameterType=false
-# pyarrow ships no types.
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import time
-from collections import Counter, deque
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any
-
-import pyarrow as pa
+from typing import Any
 
 from chiasm.config import BuildConfig
-from chiasm.dataset.clean import Checked, check_record
-from chiasm.dataset.interrupt import Interruption
-from chiasm.dataset.publish import check_out, ledger_path, publish, sweep
-from chiasm.dataset.schema import FORMAT, SCHEMA, to_arrow
-from chiasm.dataset.split import Assignment, Key, assign, too_small
-from chiasm.dataset.table import META
+from chiasm.dataset.engine import Task, examine_all
+from chiasm.dataset.place import absolute, is_remote, ledger_path, plain
+from chiasm.dataset.publish import check_out, publish, publish_ledger
+from chiasm.dataset.schema import FORMAT
+from chiasm.dataset.shards import cut, usable
+from chiasm.dataset.sheet import ShardSheet
+from chiasm.dataset.steps import Lenient, StepReport, decide
+from chiasm.dataset.table import exists
+from chiasm.dataset.table_source import TableSource, is_table
+from chiasm.dataset.work import Work, fingerprint
+from chiasm.dataset.write import Ledger, spool, write_table
 from chiasm.errors import ConfigError, DataError, MachineError
-from chiasm.sources import Progress, Source, open_source
-from chiasm.types import Record, Rejected
-
-CHUNK_ROWS = 512
-CHUNK_BYTES = 32 * 2**20
-"""A chunk is handed to Lance when it has so many rows or media bytes: what a build holds in memory,
-whatever the source's size.
-"""
-
-_LATE = ("group", "split")
-"""Columns known only when every record has been seen."""
+from chiasm.sources import EMBEDDED, Progress, Source, open_source
+from chiasm.types import Embedder
 
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
     """What a build made. given = accepted + rejected; dropped_parts counts media and texts taken out of
-    records that were kept.
+    records that were kept. The table has accepted + added rows.
 
     reasons: ledger rows by reason. leaks: ways in which the source's own splits share content (chiasm's own
-    splits have none). too_small: splits that were asked for and hold fewer than 2 rows.
+    splits have none), in words the first of `leaks_total`. too_small: splits that were asked for and hold fewer than 2 rows. found: what the source was recognised as, and by what.
+    steps: what each step over the whole did. resumed: shards that an earlier, interrupted build had finished, of `shards`.
     """
 
     path: Path
@@ -56,8 +46,14 @@ class BuildResult:
     ledger: Path
     reasons: Mapping[str, int]
     leaks: tuple[str, ...]
+    leaks_total: int
     too_small: tuple[str, ...]
     seconds: float
+    added: int = 0
+    found: str = ""
+    steps: tuple[StepReport, ...] = ()
+    shards: int = 0
+    resumed: int = 0
 
 
 def build(
@@ -67,206 +63,153 @@ def build(
     *,
     progress: Progress | None = None,
     overwrite: bool = False,
+    model: Embedder | None = None,
+    told: Callable[[str], None] | None = None,
 ) -> BuildResult:
     """Write every usable record of `source` to the Lance table `out`, and every refusal to the ledger
-    `OUT.rejects.jsonl` beside it.
+    `OUT.rejects.jsonl` beside it. model: for the steps that compare by meaning; told: hears what the source was recognised as, and what is resumed.
 
     The table appears under its name only when it is complete, and the ledger after it: of a build that fails
-    over an older table, neither is left. Raises ConfigError where the held-out shares leave nothing to train
-    on; DataError where `out` exists (and `overwrite` is not given, or it is no chiasm table), or no record is
-    usable; MachineError where the disk fails; KeyboardInterrupt on Ctrl-C, when nothing runs any more.
+    over an older table, neither is left. Of one that is killed, interrupted or that the machine fails, the work folder is, and the
+    same build goes on from there. Raises ConfigError where the held-out shares leave nothing to train
+    on, or another process builds the same table; DataError where `out` exists (and `overwrite` is not given, or it is no chiasm
+    table), or no record is usable; MachineError where the disk or the engine fails; KeyboardInterrupt on Ctrl-C, when nothing runs any more.
     """
     config = config or BuildConfig()
-    if isinstance(source, str):
-        source = open_source(source, config)
-    _check_shares(source, config)
     started = time.monotonic()
     out = Path(out)
+    opened = open_any(source, config) if isinstance(source, str) else source
+    _check_shares(opened, config)
+    _check_source(source, opened, out)
+    if config.model is not None and model is None:
+        raise ConfigError(f"model={config.model}: load it and give it as `model`; the command line does so itself")
+    check_out(out, overwrite)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        sweep(out)
+        if not is_remote(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+        work = Work(out, fingerprint(source, opened, config, out))
     except OSError as error:
         raise MachineError(f"{out.parent}: cannot be written: {error.strerror or error}") from None
-    check_out(out, overwrite)
-    source.prepare(progress)
-    part = out.with_name(f".{out.name}.part-{os.getpid()}")
-    ledger = ledger_path(out)
-    ledger_part = ledger.with_name(f".{ledger.name}.part-{os.getpid()}")
+    keep = True
     try:
-        with ledger_part.open("w", encoding="utf8") as file:
-            run = _Run(source, config, file, progress)
-            run.write(part)
-        if not run.keys:
-            kept = not out.exists()  # else it is the ledger of the table that stays
-            if kept:
-                ledger_part.replace(ledger)
-            raise DataError(_nothing(source, run, ledger if kept else None))
-        _report(progress, "split", 0, None)
-        assignment = assign(
-            run.keys, rule=source.rule, validation=config.validation, test=config.test, seed=config.seed
-        )
-        splits = _finish(part, source, config, run, assignment, out)
-        publish(part, out)
-        ledger_part.replace(ledger)
+        check_out(out, overwrite)  # a table that a killed build had put aside has its name again
+        keep = False
+        _tell(told, opened, work)
+        return _build(opened, out, config, work, progress, model, started)
+    except (KeyboardInterrupt, MachineError):
+        keep = True
+        raise
     finally:
-        shutil.rmtree(part, ignore_errors=True)
-        ledger_part.unlink(missing_ok=True)
-    return BuildResult(
+        work.close(keep)
+
+
+def open_any(spec: str, config: BuildConfig) -> Source:
+    """The source that `spec` names: a chiasm table, or anything that sources.open_source knows."""
+    return TableSource(spec, config) if is_table(spec) else open_source(spec, config)
+
+
+def _build(
+    source: Source, out: Path, config: BuildConfig, work: Work, progress: Progress | None, model: Embedder | None, started: float
+) -> BuildResult:
+    source.prepare(progress)
+    counts = cut(source, config, work, progress)
+    resumed = _examine(source, config, work, counts["shards"], progress)
+    sheet = ShardSheet([work.read(number) for number in range(counts["shards"])], source.root)
+    lenient = None if model is None else Lenient(model)
+    reports, last = decide(sheet, config, source.rule, lenient, progress)
+    ledger = Ledger(sheet)
+    _check_sum(counts["given"], sheet, ledger)
+    ledger.write(work.ledger)
+    if not len(sheet.rows):
+        kept = not exists(out)  # else it is the ledger of the table that stays
+        if kept:
+            publish_ledger(work, out)
+        raise DataError(_nothing(source, counts["given"], ledger, ledger_path(out) if kept else None))
+    added, more = spool(last.added or (), sheet, work.folder / "added")
+    if more:
+        reports[-1] = replace(reports[-1], added=more.total())
+    splits = Counter(sheet.decisions.splits[row] for row in sheet.rows.tolist()) + more
+    facts: Mapping[str, Any] = next(report.facts for report in reports if report.step == "split")
+    result = BuildResult(
         out,
-        run.given,
-        len(run.keys),
-        run.rejected,
-        run.dropped,
-        splits,
-        ledger,
-        dict(run.reasons.most_common()),
-        assignment.leaks,
-        too_small(assignment.splits, rule=source.rule, validation=config.validation, test=config.test),
+        counts["given"],
+        len(sheet.rows),
+        ledger.rejected,
+        ledger.dropped,
+        {name: splits[name] for name in sorted(splits, key=lambda name: (name != "train", name))},
+        ledger_path(out),
+        dict(ledger.reasons.most_common()),
+        tuple(facts["leaks"]),
+        facts["leaks_total"],
+        tuple(facts["too_small"]),
         time.monotonic() - started,
+        more.total(),
+        source.found,
+        tuple(reports),
+        counts["shards"],
+        resumed,
     )
+    summary = _summary(source, config, result, out)
+    write_table(sheet, added, out, out if is_remote(out) else work.table, summary, progress)
+    publish(work, out)
+    return replace(result, seconds=time.monotonic() - started)
 
 
-class _Run:
-    """The streaming half of a build: counts, ledger, and the keys that the split will need."""
-
-    def __init__(self, source: Source, config: BuildConfig, ledger: IO[str], progress: Progress | None) -> None:
-        self.given = self.rejected = self.dropped = 0
-        self.reasons: Counter[str] = Counter()
-        self.keys: list[Key] = []
-        self._ids: set[str] = set()
-        self._source, self._config, self._ledger, self._progress = source, config, ledger, progress
-        self._failure: BaseException | None = None
-        self._interruption = Interruption()
-
-    def write(self, path: Path) -> None:
-        """Stream all records into a new Lance dataset at `path`."""
-        import lance
-
-        schema = pa.schema([field for field in SCHEMA if field.name not in _LATE])
-        try:
-            batches = pa.RecordBatchReader.from_batches(schema, self._batches(schema))
-            with self._interruption:
-                lance.write_dataset(batches, str(path), schema=schema)
-        except (OSError, ValueError) as error:
-            if self._failure is not None:  # the source or the checks failed, not the disk: Lance only passed it on
-                raise self._failure from None
-            raise MachineError(f"{path.parent}: the table cannot be written: {str(error).splitlines()[0]}") from None
-
-    def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        chunk: list[Record] = []
-        size = 0
-        try:
-            for record in self._accepted():
-                self._interruption.check()
-                chunk.append(record)
-                size += sum(len(m.data or b"") for m in (*record.image, *record.audio, *record.video))
-                if len(chunk) >= CHUNK_ROWS or size >= CHUNK_BYTES:
-                    yield to_arrow(chunk, schema)
-                    chunk, size = [], 0
-            if chunk:
-                yield to_arrow(chunk, schema)
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            self._failure = error
-            raise
-
-    def _accepted(self) -> Iterator[Record]:
-        """Records that passed, in the source's order, checked by `workers` threads that run a little
-        ahead.
-        """
-        total = self._source.total
-        if self._config.limit is not None:
-            total = min(self._config.limit, total if total is not None else self._config.limit)
-        pending: deque[Future[Checked]] = deque()
-        with ThreadPoolExecutor(self._config.workers, "check") as pool:
-            try:
-                for item in self._source.records():
-                    self._interruption.check()
-                    if isinstance(item, Rejected):
-                        if item.part == "record" and not self._count():
-                            break
-                        self._reject(item)
-                        continue
-                    if not self._count():
-                        break
-                    if item.id in self._ids:
-                        self._reject(Rejected(item.id, "record", "duplicate_id", "an earlier input has this id"))
-                        continue
-                    self._ids.add(item.id)
-                    pending.append(pool.submit(self._check, item))
-                    if len(pending) >= 4 * self._config.workers:
-                        yield from self._settle(pending.popleft(), total)
-                while pending:
-                    yield from self._settle(pending.popleft(), total)
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
-
-    def _count(self) -> bool:
-        """Count one more input; False where the limit is reached."""
-        if self._config.limit is not None and self.given >= self._config.limit:
-            return False
-        self.given += 1
-        return True
-
-    def _check(self, record: Record) -> Checked:
-        return check_record(record, self._source.root, vouched=self._source.checked, embed=self._config.embed_media)
-
-    def _settle(self, future: Future[Checked], total: int | None) -> Iterator[Record]:
-        checked = future.result()
-        for rejected in checked.rejected:
-            self._reject(rejected)
-        if checked.record is not None:
-            self.keys.append(checked.key)
-            yield checked.record
-        done = len(self.keys) + self.rejected
-        if done % 64 == 0 or done == total:
-            _report(self._progress, "read", done, total)
-
-    def _reject(self, rejected: Rejected) -> None:
-        if rejected.part == "record":
-            self.rejected += 1
-        else:
-            self.dropped += 1
-        self.reasons[rejected.reason] += 1
-        self._ledger.write(json.dumps(asdict(rejected), ensure_ascii=True) + "\n")
+def _tell(told: Callable[[str], None] | None, source: Source, work: Work) -> None:
+    if told is None:
+        return
+    if source.found:
+        told(f"found: {source.found}")
+    if work.finished:
+        told(f"resuming: an interrupted build has finished {work.finished:,} shards of this source, which are kept")
 
 
-def _finish(
-    part: Path, source: Source, config: BuildConfig, run: _Run, assignment: Assignment, out: Path
-) -> dict[str, int]:
-    """Add the late columns and the summary; the split's sizes."""
-    import lance
+def _examine(source: Source, config: BuildConfig, work: Work, shards: int, progress: Progress | None) -> int:
+    """Examine what is not examined yet; how many shards were."""
+    missing = [number for number in range(shards) if not usable(work.read(number))]
+    # Sources by name made their media themselves; their tables stay free of measures.
+    vouched = source.checked or (frozenset({"text"}) if source.root is None and source.name in EMBEDDED else frozenset[str]())
+    root = None if source.root is None else str(source.root.resolve())
+    task = Task(root, tuple(sorted(vouched)), config, str(work.stop))
+    examine_all([(work.given(number), work.read(number)) for number in missing], task, total=shards, progress=progress)
+    return shards - len(missing)
 
-    counts = Counter(assignment.splits)
-    splits = {name: counts[name] for name in sorted(counts, key=lambda name: (name != "train", name))}
-    late = pa.table({"group": list(assignment.groups), "split": list(assignment.splits)})
+
+def _summary(source: Source, config: BuildConfig, result: BuildResult, out: Path) -> dict[str, Any]:
+    """The table's metadata."""
+    rule = next(report.facts for report in result.steps if report.step == "split").get("rule", source.rule)
     summary: dict[str, Any] = {
         "format": FORMAT,
         "source": source.name,
         "attribution": source.attribution,
-        "given": run.given,
-        "accepted": len(run.keys),
-        "rejected": run.rejected,
-        "dropped_parts": run.dropped,
-        "reasons": dict(run.reasons.most_common()),
-        "splits": splits,
-        "rule": source.rule,
-        "leaks": len(assignment.leaks),
+        "given": result.given,
+        "accepted": result.accepted,
+        "added": result.added,
+        "rejected": result.rejected,
+        "dropped_parts": result.dropped_parts,
+        "reasons": dict(result.reasons),
+        "splits": dict(result.splits),
+        "rule": rule,
+        "leaks": result.leaks_total,
         "seed": config.seed,
+        "steps": [asdict(report) for report in result.steps],
         "config": config.model_dump(mode="json"),
     }
     if source.root is not None and not config.embed_media:
         root = source.root.resolve()
         summary["root"] = str(root)
-        summary["root_beside"] = os.path.relpath(root, out.resolve().parent)
-    try:
-        dataset = lance.dataset(str(part))
-        dataset.add_columns(late.to_reader())  # no Python iterator: Lance's threads may outlive an interrupt
-        dataset.update_metadata({META: json.dumps(summary, ensure_ascii=False)})
-    except (OSError, ValueError) as error:
-        raise MachineError(f"{out.parent}: the table cannot be written: {str(error).splitlines()[0]}") from None
-    return splits
+        summary["root_beside"] = str(root) if is_remote(out) else os.path.relpath(root, out.resolve().parent)
+    return summary
+
+
+def _check_sum(given: int, sheet: ShardSheet, ledger: Ledger) -> None:
+    if given != len(sheet.rows) + ledger.rejected:
+        raise ValueError(f"{given} given, but {len(sheet.rows)} kept and {ledger.rejected} in the ledger")
+
+
+def _check_source(spec: Source | str, source: Source, out: Path) -> None:
+    if isinstance(source, TableSource) and isinstance(spec, str) and absolute(spec) == absolute(out):
+        raise ConfigError(f"{spec}: a table cannot be built from itself; give the new one another name")
 
 
 def _check_shares(source: Source, config: BuildConfig) -> None:
@@ -278,15 +221,10 @@ def _check_shares(source: Source, config: BuildConfig) -> None:
         )
 
 
-def _nothing(source: Source, run: _Run, ledger: Path | None) -> str:
-    if not run.given:
+def _nothing(source: Source, given: int, ledger: Ledger, path: Path | None) -> str:
+    if not given:
         return f"{source.name}: no records in it"
-    reasons = ", ".join(f"{count} × {reason}" for reason, count in run.reasons.most_common(3))
-    return f"{source.name}: none of {run.given} inputs can be used ({reasons})" + (
-        f"; each is explained in {ledger}" if ledger else ""
+    reasons = ", ".join(f"{count} × {reason}" for reason, count in ledger.reasons.most_common(3))
+    return f"{source.name}: none of {given} inputs can be used ({reasons})" + (
+        f"; each is explained in {plain(path)}" if path else ""
     )
-
-
-def _report(progress: Progress | None, stage: str, done: int, total: int | None) -> None:
-    if progress is not None:
-        progress(stage, done, total)

@@ -8,6 +8,9 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from chiasm.dataset.split import Key
 from chiasm.errors import MediaError
@@ -21,8 +24,18 @@ from chiasm.types import Media, Record, Rejected, Text
 PIXELS = 128
 """Pictures whose rendering at this size is equal pixel for pixel are copies, whatever file holds them."""
 
+FRAMES = 4
+"""Frames of a clip that are looked at, evenly spaced; all of it is decoded."""
+
+NOT_TEXT = "a lone surrogate in its id, labels, paths or other fields: not text that can be stored"
+
 SILENCE = 1e-3
 """A sound track that never exceeds this (full scale: 1) holds nothing to hear."""
+
+
+Look = Callable[[str, bytes, NDArray[Any]], None]
+"""Is shown every medium that was decoded and kept, in order: modality, encoded bytes, and uint8 [PIXELS, PIXELS, 3] of a picture,
+float32 [S] at 16 kHz of a sound, uint8 [FRAMES, PIXELS, PIXELS, 3] of a clip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +50,23 @@ class Checked:
 
 
 def check_record(
-    record: Record, root: Path | None, *, vouched: frozenset[str] = frozenset(), embed: bool = True
+    record: Record,
+    root: Path | None,
+    *,
+    vouched: frozenset[str] = frozenset(),
+    embed: bool = True,
+    look: Look | None = None,
 ) -> Checked:
     """Read every medium of `record` and clean its texts. With `embed`, media come back as bytes.
 
     A record that keeps no text, picture, sound or clip is refused with the reason of its first broken part
     (`no_modality` where it had none). Media of a modality in `vouched` are taken as they are. Where
     a record has clips and no sound of its own, the sound tracks of its clips become its sounds, of kind "track".
+    `look` sees what was decoded, so that nobody needs to decode it again.
     """
-    if not _encodable(record):
-        message = "a lone surrogate in its id, labels, paths or other fields: not text that can be stored"
-        return Checked(None, (Rejected(record.id, "record", "encoding", message),), Key(record.id))
-    reading = _Reading(record, root, vouched, embed)
+    if not encodable(record):
+        return Checked(None, (Rejected(record.id, "record", "encoding", NOT_TEXT),), Key(record.id))
+    reading = _Reading(record, root, vouched, embed, look)
     texts = reading.texts()
     kept = {modality: reading.media(modality) for modality in _READERS}
     if kept["video"] and not record.audio and "video" not in vouched:
@@ -69,10 +87,12 @@ def check_record(
 class _Reading:
     """The parts of one record as they are read: what was dropped, and digests of what was kept."""
 
-    def __init__(self, record: Record, root: Path | None, vouched: frozenset[str], embed: bool) -> None:
+    def __init__(
+        self, record: Record, root: Path | None, vouched: frozenset[str], embed: bool, look: Look | None
+    ) -> None:
         self.dropped: list[Rejected] = []
         self.contents: list[str] = []
-        self._record, self._root, self._vouched, self._embed = record, root, vouched, embed
+        self._record, self._root, self._vouched, self._embed, self._look = record, root, vouched, embed, look
 
     def texts(self) -> tuple[Text, ...]:
         kept: list[Text] = []
@@ -89,10 +109,12 @@ class _Reading:
             try:
                 data = read_bytes(medium, self._root)
                 if modality not in self._vouched:
-                    pixels = _READERS[modality](data)
-                    self.contents += (
-                        ["bytes:" + _digest(data)] if pixels is None else ["bytes:" + _digest(data), pixels]
-                    )
+                    decoded = _READERS[modality](data)
+                    self.contents.append("bytes:" + _digest(data))
+                    if modality == "image":
+                        self.contents.append("pixels:" + _digest(decoded.tobytes()))
+                    if self._look is not None:
+                        self._look(modality, data, decoded)
             except MediaError as error:
                 name = f"{medium.path}: " if medium.path and medium.path not in str(error) else ""
                 self._drop(modality, error.reason, f"{name}{error}")
@@ -110,7 +132,10 @@ class _Reading:
                 self._drop("audio", error.reason, f"{clip.path or 'the clip'}: {error}")
                 continue
             if samples is not None and max(samples.max(), -samples.min()) > SILENCE:
-                kept.append(Media(encode_audio(samples, bits=16), None, "track", clip.language, clip.by))
+                data = encode_audio(samples, bits=16)
+                kept.append(Media(data, None, "track", clip.language, clip.by))
+                if self._look is not None:
+                    self._look("audio", data, samples)
         return tuple(kept)
 
     def mask(self, pictured: bool) -> Media | None:
@@ -142,7 +167,7 @@ class _Reading:
         self.dropped.append(Rejected(self._record.id, part, reason, message))
 
 
-def _encodable(record: Record) -> bool:
+def encodable(record: Record) -> bool:
     """Whether every string beside the texts, which are cleaned, can be written as UTF-8."""
     media = (*record.image, *record.audio, *record.video, *(() if record.mask is None else (record.mask,)))
     strings: list[str | None] = [record.id, record.group, record.split, record.source, record.licence]
@@ -159,22 +184,10 @@ def _encodable(record: Record) -> bool:
     return True
 
 
-def _read_image(data: bytes) -> str:
-    return "pixels:" + _digest(read_image(data, PIXELS).tobytes())
-
-
-def _read_audio(data: bytes) -> None:
-    read_audio(data)
-
-
-def _read_video(data: bytes) -> None:
-    read_video(data, PIXELS, frames=1)
-
-
-_READERS: dict[str, Callable[[bytes], str | None]] = {
-    "image": _read_image,
-    "audio": _read_audio,
-    "video": _read_video,
+_READERS: dict[str, Callable[[bytes], NDArray[Any]]] = {
+    "image": lambda data: read_image(data, PIXELS),
+    "audio": read_audio,
+    "video": lambda data: read_video(data, PIXELS, FRAMES),
 }
 
 

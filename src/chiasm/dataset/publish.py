@@ -1,60 +1,47 @@
-"""How a table gets its name: beside it under another one until it is complete, then by renaming."""
+"""How a table gets its name. On a disk: written in the work folder, then renamed. On object storage, where nothing can be renamed: written in
+place as one commit of Lance, which is there when its last file is.
+"""
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
-from chiasm.dataset.table import Table
-from chiasm.errors import DataError
+from chiasm.dataset.place import is_remote, ledger_path, plain
+from chiasm.dataset.table import Table, exists
+from chiasm.dataset.work import Work
+from chiasm.errors import DataError, MachineError
 
 
 def check_out(out: Path, overwrite: bool) -> None:
     """Raises DataError where `out` is there and may not, or must not, be replaced."""
-    if not out.exists() and not out.is_symlink():
+    if not exists(out):
         return
     if not overwrite:
-        raise DataError(f"{out} exists; give --overwrite to replace it, or another name")
+        raise DataError(f"{plain(out)} exists; give --overwrite to replace it, or another name")
     Table(out)  # refuses to delete what is not a chiasm table
 
 
-def publish(part: Path, out: Path) -> None:
-    """Give the finished table its name; an older one goes only once the new one has it."""
-    old = out.with_name(f".{out.name}.old-{os.getpid()}")
-    if out.exists():
-        out.rename(old)
-    part.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
+def publish(work: Work, out: Path) -> None:
+    """Give the finished table its name; an older one goes only once the new one has it. The ledger follows."""
+    if not is_remote(out):
+        if out.exists():
+            out.rename(work.old)
+        work.table.rename(out)
+        shutil.rmtree(work.old, ignore_errors=True)
+    publish_ledger(work, out)
 
 
-def sweep(out: Path) -> None:
-    """Remove what builds of this table left behind when they were killed; one that still runs is left
-    alone.
-    """
-    for pattern in (f".{out.name}.part-*", f".{out.name}.old-*", f".{ledger_path(out).name}.part-*"):
-        for left in out.parent.glob(pattern):
-            owner = left.name.rpartition("-")[2]
-            if owner.isdigit() and not _alive(int(owner)):
-                # A kill between the two renames of publish: the old table is the only one there is.
-                if ".old-" in left.name and not out.exists():
-                    left.rename(out)
-                elif left.is_dir():
-                    shutil.rmtree(left, ignore_errors=True)
-                else:
-                    left.unlink(missing_ok=True)
+def publish_ledger(work: Work, out: Path) -> None:
+    """The ledger beside the table `out`."""
+    if not is_remote(out):
+        work.ledger.replace(ledger_path(out))
+        return
+    from pyarrow import fs
 
-
-def ledger_path(out: Path) -> Path:
-    """The rejects ledger of table `out`: beside it."""
-    return out.with_name(f"{out.name.removesuffix('.lance')}.rejects.jsonl")
-
-
-def _alive(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+        store, path = fs.FileSystem.from_uri(plain(ledger_path(out)))
+        with store.open_output_stream(path) as file, work.ledger.open("rb") as ours:
+            shutil.copyfileobj(ours, file)
+    except OSError as error:
+        raise MachineError(f"{plain(ledger_path(out))}: cannot be written: {str(error).splitlines()[0]}") from None

@@ -7,6 +7,8 @@ Two rules:
 *forms* — for sources whose groups hold several forms of one concept (an emoji in its skin tones and
 genders): *concept* holds groups that training never sees; *variation* holds forms of groups that training
 sees in another form; validation is drawn as variation is.
+
+Under the rule of groups, shares may be stratified (stratify.py), and under both, pairs that a step found to be nearly equal are tied together.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from chiasm.dataset.stratify import stratified
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 VARIATION, CONCEPT = "variation", "concept"
@@ -28,6 +32,9 @@ together.
 SMALLEST_TEST = 2
 ENOUGH_GROUPS = 10
 """From so many groups on, test holds at least SMALLEST_TEST rows, however small its share."""
+
+Prescribed = Literal["keep", "repair", "ignore"]
+"""What becomes of the splits that a source brings."""
 
 _ALIASES = {"val": VALIDATION, "valid": VALIDATION, "dev": VALIDATION, "training": TRAIN, "testing": TEST}
 
@@ -64,25 +71,47 @@ def normalise_split(name: str) -> str:
 
 
 def assign(
-    keys: Sequence[Key], *, rule: Literal["groups", "forms"], validation: float, test: float, seed: int
+    keys: Sequence[Key],
+    *,
+    rule: Literal["groups", "forms"],
+    validation: float,
+    test: float,
+    seed: int,
+    shares: Mapping[str, float] | None = None,
+    tied: Sequence[tuple[int, int]] = (),
+    strata: Sequence[Sequence[str]] | None = None,
+    prescribed: Prescribed = "keep",
 ) -> Assignment:
     """Split `keys`; `validation` and `test` are shares of all rows. Splits that the source prescribes are
     kept.
 
     A record without a prescribed split goes with prescribed ones of its group where there are any.
+
+    shares: the held-out splits by name instead of validation and test (groups only) · tied: pairs of indices that are as good as one content ·
+    strata: what each record is to be held out in proportion by (groups only), row for row · prescribed: `repair` takes a group that lies
+    in several prescribed splits to train, whole; `ignore` assigns every row anew.
     """
-    units = join(keys, by_group=False)
-    groups = join(keys, by_group=True)
-    splits: list[str | None] = [None if key.split is None else normalise_split(key.split) for key in keys]
+    held = {TEST: test, VALIDATION: validation} if shares is None else dict(shares)
+    units = join(keys, by_group=False, tied=tied)
+    groups = join(keys, by_group=True, tied=tied)
+    splits: list[str | None] = [
+        None if key.split is None or prescribed == "ignore" else normalise_split(key.split) for key in keys
+    ]
+    if prescribed == "repair":
+        _repair(splits, groups)
     _follow_prescribed(splits, groups)
     free = [index for index, split in enumerate(splits) if split is None]
     if rule == "forms":
         chosen = _by_forms(free, units, groups, validation, test, seed)
+    elif strata is not None:
+        members = _members(free, groups)
+        found = stratified([(members[group], group) for group in _shuffled(members, seed)], strata, held, TRAIN)
+        chosen = {index: found[group] for group in members for index in members[group]}
     else:
         least = SMALLEST_TEST if len(free) == len(keys) and len(set(groups)) >= ENOUGH_GROUPS else 0
-        chosen = _by_groups(free, groups, validation, test, seed, least)
+        chosen = _by_groups(free, groups, held, seed, least)
     whole = tuple(chosen.get(index, TRAIN) if split is None else split for index, split in enumerate(splits))
-    leaks = check_splits(keys, whole, rule=rule)
+    leaks = check_splits(keys, whole, rule=rule, tied=tied)
     return Assignment(whole, tuple(groups), tuple(leaks))
 
 
@@ -99,9 +128,9 @@ def too_small(
     return tuple(name for name in dict.fromkeys((*wanted, *sorted(counts))) if name != TRAIN and counts[name] < 2)
 
 
-def join(keys: Sequence[Key], *, by_group: bool) -> list[str]:
-    """The name of each record's connected component: equal content joins records, and with `by_group` equal
-    groups do too.
+def join(keys: Sequence[Key], *, by_group: bool, tied: Sequence[tuple[int, int]] = ()) -> list[str]:
+    """The name of each record's connected component: equal content joins records, pairs that are `tied` are joined, and with `by_group`
+    equal groups do too.
 
     A component is named after its first group in alphabetical order, or its first id where none has a
     group. (Union-find.)
@@ -124,6 +153,9 @@ def join(keys: Sequence[Key], *, by_group: bool) -> list[str]:
             first = seen.setdefault(mark, index)
             a, b = root(first), root(index)
             parent[max(a, b)] = min(a, b)
+    for one, other in tied:
+        a, b = root(one), root(other)
+        parent[max(a, b)] = min(a, b)
     names: dict[int, tuple[bool, str]] = {}
     for index, key in enumerate(keys):
         name = (False, key.group) if by_group and key.group is not None else (True, key.id)
@@ -132,7 +164,13 @@ def join(keys: Sequence[Key], *, by_group: bool) -> list[str]:
     return [names[root(index)][1] for index in range(len(keys))]
 
 
-def check_splits(keys: Sequence[Key], splits: Sequence[str], *, rule: Literal["groups", "forms"]) -> list[str]:
+def check_splits(
+    keys: Sequence[Key],
+    splits: Sequence[str],
+    *,
+    rule: Literal["groups", "forms"],
+    tied: Sequence[tuple[int, int]] = (),
+) -> list[str]:
     """Every way in which `splits` leak, as sentences; empty where they do not.
 
     groups: no joined group lies in two splits. forms: no content lies in two splits, no group of *concept*
@@ -141,15 +179,15 @@ def check_splits(keys: Sequence[Key], splits: Sequence[str], *, rule: Literal["g
     if rule == "groups":
         return [
             f"group in {' and '.join(sorted(found))}: {', '.join(members[:3])}"
-            for found, members in _spread(join(keys, by_group=True), keys, splits)
+            for found, members in _spread(join(keys, by_group=True, tied=tied), keys, splits)
             if len(found) > 1
         ]
     leaks = [
         f"equal content in {' and '.join(sorted(found))}: {', '.join(members[:3])}"
-        for found, members in _spread(join(keys, by_group=False), keys, splits)
+        for found, members in _spread(join(keys, by_group=False, tied=tied), keys, splits)
         if len(found) > 1
     ]
-    for found, members in _spread(join(keys, by_group=True), keys, splits):
+    for found, members in _spread(join(keys, by_group=True, tied=tied), keys, splits):
         if CONCEPT in found and len(found) > 1:
             leaks.append(f"concept also in {' and '.join(sorted(found - {CONCEPT}))}: {', '.join(members[:3])}")
         if found & {VARIATION, VALIDATION} and TRAIN not in found:
@@ -180,16 +218,27 @@ def _follow_prescribed(splits: list[str | None], groups: Sequence[str]) -> None:
             splits[index] = TRAIN if TRAIN in found else min(found)
 
 
+def _repair(splits: list[str | None], groups: Sequence[str]) -> None:
+    """Groups in several prescribed splits go to train, so that what is left of the others tests honestly."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for split, group in zip(splits, groups, strict=True):
+        if split is not None:
+            found[group].add(split)
+    for index, group in enumerate(groups):
+        if len(found[group]) > 1:
+            splits[index] = TRAIN
+
+
 def _by_groups(
-    free: Sequence[int], groups: Sequence[str], validation: float, test: float, seed: int, least: int
+    free: Sequence[int], groups: Sequence[str], shares: Mapping[str, float], seed: int, least: int
 ) -> dict[int, str]:
     """Whole groups in the order of their hash: to test until its share of rows, and `least` rows, are full,
-    then to validation.
+    then to validation, in the order of `shares`.
     """
     members = _members(free, groups)
     chosen: dict[int, str] = {}
     order = _shuffled(members, seed)
-    for split, share in ((TEST, test), (VALIDATION, validation)):
+    for split, share in shares.items():
         at_least = least if split == TEST and share else 0
         taken = _take_groups(order, members, max(round(share * len(free)), at_least))
         # Where every group is larger than the share, the smallest ones.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -50,6 +51,11 @@ class Sheet(Protocol):
         """The columns of dataset/measure.py, row for row with `rows`."""
         ...
 
+    @property
+    def root(self) -> Path | None:
+        """Where media lie that a record holds as paths, and what they must not leave."""
+        ...
+
     def records(
         self, rows: Sequence[int] | None = None, columns: Sequence[str] | None = None
     ) -> Iterator[tuple[int, Record]]:
@@ -66,6 +72,7 @@ class Outcome:
     labels, boxes, relations, texts: added to a record's own · replaced_labels: in place of a record's own of the same name ·
     tied: pairs of rows that must not lie in different splits · columns: float32 [n] or [n, d] row for row with the sheet's rows, stored with the
     table under their names · added: (row of its origin, record) that are new (augmentation) · splits: row → split ·
+    groups: row → the group that it was joined into ·
     facts: JSON of what was found, for the table's metadata and the report.
     """
 
@@ -80,6 +87,7 @@ class Outcome:
     columns: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     added: Iterator[tuple[int, Record]] | None = None
     splits: Mapping[int, str] = field(default_factory=dict)
+    groups: Mapping[int, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 

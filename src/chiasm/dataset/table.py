@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from chiasm.dataset.place import is_remote, plain, storage_options
 from chiasm.dataset.schema import FORMAT, SCHEMA, from_arrow
-from chiasm.errors import ConfigError, DataError
+from chiasm.errors import ConfigError, DataError, MachineError
 from chiasm.modalities.media import read_bytes
 from chiasm.types import Media, Record
 
@@ -31,8 +32,23 @@ _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`")
 """Strings and quoted names of SQL. Lance reads a filter up to the first semicolon and passes over the rest."""
 
 
+def exists(path: Path) -> bool:
+    """Whether anything is at `path`: on object storage, a Lance table."""
+    if not is_remote(path):
+        return path.exists() or path.is_symlink()
+    import lance
+
+    try:
+        lance.dataset(plain(path), storage_options=storage_options(path))
+    except (ValueError, OSError) as error:
+        if "not found" in str(error).lower():
+            return False
+        raise MachineError(f"{plain(path)}: cannot be reached: {_first_line(error)}") from None
+    return True
+
+
 class Table:
-    """A chiasm table on disk: `Table("d.lance")`.
+    """A chiasm table on disk, or on object storage: `Table("d.lance")`, `Table("s3://bucket/d.lance")`.
 
     An instance sees the version that was newest when it was opened, plus what it writes itself.
     Raises DataError where there is no table, it is no chiasm table, or a later chiasm wrote it.
@@ -42,11 +58,13 @@ class Table:
         import lance
 
         self._path = Path(path)
-        if not self._path.is_dir():
+        path = plain(path)
+        if not is_remote(path) and not self._path.is_dir():
             raise DataError(f"{path}: no such table; make one with `chiasm build SOURCE {path}`")
         try:
-            self._dataset: lance.LanceDataset = lance.dataset(str(self._path))
-            text = self._dataset.metadata.get(META)
+            self._dataset: lance.LanceDataset = lance.dataset(path, storage_options=storage_options(path))
+            # A build puts it into the commit that makes the table; what is set later lies beside that.
+            text = self._dataset.metadata.get(META) or (self._dataset.schema.metadata or {}).get(META.encode())
         except (ValueError, OSError) as error:
             raise DataError(f"{path}: not a Lance table that can be opened: {_first_line(error)}") from None
         if text is None or not {"id", "split"} <= set(self._dataset.schema.names):
@@ -105,6 +123,12 @@ class Table:
         """Whole columns, of all rows or of those for which `where` (SQL) holds, in the table's order."""
         self._check_columns(names)
         return self._scan(list(names), where)
+
+    def lengths(self, name: str) -> NDArray[np.int64]:
+        """How many items the list column `name` has in each row, int64 [rows], counted where they lie."""
+        self._check_columns([name])
+        found = self._dataset.to_table(columns={"n": f"array_length({name})"}, scan_in_order=True).column("n")
+        return np.asarray(found.fill_null(0)).astype(np.int64)
 
     def rows(self, where: str | None = None) -> NDArray[np.int64]:
         """Positions, int64 [rows], ascending, of the rows for which `where` holds; of all rows where it is
@@ -202,7 +226,7 @@ class Table:
 
         if "created" not in self._metadata:
             self.set_metadata("created", self.created)  # told by the first version, which now goes
-        newest = lance.dataset(str(self._path))
+        newest = lance.dataset(plain(self._path), storage_options=storage_options(self._path))
         found = sorted(int(version["version"]) for version in newest.versions())
         old = [version for version in found[:-2] if version != since]
         if old:

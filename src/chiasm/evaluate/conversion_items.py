@@ -9,8 +9,8 @@ from chiasm.dataset.table import Table
 from chiasm.evaluate.conversion_baselines import next_items
 from chiasm.evaluate.conversion_bench import CHUNK, Bench
 from chiasm.evaluate.conversion_cases import Case
-from chiasm.evaluate.conversion_metrics import hit_at_k, reciprocal_rank
 from chiasm.evaluate.conversion_score import Measured, Scores, measured, rate
+from chiasm.evaluate.metric_items import hit_at_k, reciprocal_rank
 from chiasm.types import Media, Record
 
 CUTS = (1, 5, 10)

@@ -1,4 +1,4 @@
-"""Intervals of measures that are no plain mean, of their differences, and measures of a ranking.
+"""Intervals of measures that are no plain mean, and of their differences.
 
 A *table* [n, K] holds what each of n items adds to the K sums that a measure is made of: right and asked for a rate, errors
 and words for a word error rate, the n-gram counts of chrF. A *statistic* turns the sums [K] into the figure, so that it can be
@@ -76,26 +76,6 @@ def paired_bootstrap(
         return statistic(sums[:width]) - statistic(sums[width:])
 
     return bootstrap(difference, np.concatenate([a, b], axis=1), seed, rounds, group=group)
-
-
-def hit_at_k(ranked: Sequence[Sequence[str]], wanted: Sequence[str], k: int) -> Float:
-    """Whether each item's wanted one is among the first k of its ranking: 0 or 1, [n]. The mean is HR@k, the hit ratio (He et al. 2017,
-    "Neural Collaborative Filtering", arXiv 1708.05031, 4.1); with one wanted item that is also recall@k."""
-    return np.array([float(one in first[:k]) for first, one in zip(ranked, wanted, strict=True)], dtype=np.float64)
-
-
-def reciprocal_rank(ranked: Sequence[Sequence[str]], wanted: Sequence[str]) -> Float:
-    """1 / the place of each wanted item in its ranking, from 1; 0 where the ranking lacks it: [n]. The mean is MRR (Voorhees 1999, TREC-8
-    question answering track report)."""
-    found = [
-        1 / (list(first).index(one) + 1) if one in first else 0.0 for first, one in zip(ranked, wanted, strict=True)
-    ]
-    return np.array(found, dtype=np.float64)
-
-
-def mean_reciprocal_rank(ranked: Sequence[Sequence[str]], wanted: Sequence[str]) -> float:
-    """The mean of `reciprocal_rank`; 0 where nothing was asked."""
-    return float(reciprocal_rank(ranked, wanted).mean()) if len(wanted) else 0.0
 
 
 def percentiles(values: Sequence[float]) -> tuple[float, float]:

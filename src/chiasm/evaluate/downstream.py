@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from chiasm.batches.task import Corpus, Task, evaluation_batches
 from chiasm.errors import DataError
+from chiasm.evaluate.metric_space import linear_probe, nearest
 from chiasm.evaluate.picture_metrics import psnr, ssim
 from chiasm.evaluate.reconstruction import code_use, mel_distance
 from chiasm.modalities.text import MASK, SPECIAL
@@ -27,7 +27,6 @@ MOST = 1024
 """Held-out records that a measure looks at, at most."""
 PROBED = 3000
 """Training records that a probe is fitted on, at most."""
-NEIGHBOURS = 20
 BEGINNING = 3
 """Tokens by which questions are alike: <bos> and two words."""
 BATCH = 64
@@ -339,28 +338,6 @@ def overlap(said: Sequence[int], truth: Sequence[int]) -> float:
             left.remove(token)
             common += 1
     return 2 * common / max(len(said) + len(truth), 1)
-
-
-def linear_probe(x: Floats, y: NDArray[np.int64], test: Floats) -> NDArray[np.int64]:
-    """Predictions of multinomial logistic regression on standardised features, fitted on (x, y)."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
-    from threadpoolctl import threadpool_limits
-
-    scale = StandardScaler().fit(x)
-    with threadpool_limits(1, "blas"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the last of 300 steps changes no answer
-        # Features outnumber what a small table can determine: the penalty grows with their number.
-        model = LogisticRegression(C=10 / x.shape[1], max_iter=300, tol=1e-3).fit(scale.transform(x), y)
-    return np.asarray(model.predict(scale.transform(test)), np.int64)
-
-
-def nearest(x: Floats, y: NDArray[np.int64], test: Floats, k: int = NEIGHBOURS) -> NDArray[np.int64]:
-    """The class of most of the k nearest by cosine (Wu et al., arXiv 1805.01978, 3.4, without weights)."""
-    a, b = (m / np.maximum(np.linalg.norm(m, axis=1, keepdims=True), 1e-12) for m in (test, x))
-    best = np.argpartition(-(a @ b.T), min(k, len(x)) - 1, axis=1)[:, :k]
-    return np.array([np.bincount(row).argmax() for row in y[best]], np.int64)
 
 
 def binary(name: str, right: NDArray[np.bool_], chance: float, beside: Mapping[str, float] | None = None) -> Measured:

@@ -23,13 +23,13 @@ class Scorer:
 
     def __init__(self, items: Collected, groups: NDArray[np.int64], linear: Linear | None, seed: int) -> None:
         self.items = items
-        self._groups = groups
+        self.groups = groups
         self._linear = linear
         self._seed = seed
 
     def has(self, modality: str) -> NDArray[np.bool_]:
         """bool [rows of the table], True where the record has a readable item of the modality."""
-        found = np.zeros(len(self._groups), dtype=bool)
+        found = np.zeros(len(self.groups), dtype=bool)
         if modality in self.items.sides:
             found[self.items.sides[modality].rows] = True
         return found
@@ -53,7 +53,7 @@ class Scorer:
         among = self.items.sides[target].at(gallery)
         found = places(side.embedding, among.embedding, self.relevance(side, query, target, gallery))
         hits = {f"r{k}": found.hit(k) for k in CUTS}
-        bounds = intervals(hits, self._groups[side.rows], seed=self._seed)
+        bounds = intervals(hits, self.groups[side.rows], seed=self._seed)
         guess = chance(len(among.rows), found.relevant).to_json()
         return {
             **summarise(found).to_json(),
@@ -98,6 +98,6 @@ class Scorer:
         )
 
     def _content(self, side: Side) -> NDArray[np.int64]:
-        found = np.full(len(self._groups), -1, dtype=np.int64)
+        found = np.full(len(self.groups), -1, dtype=np.int64)
         found[side.rows] = side.content
         return found

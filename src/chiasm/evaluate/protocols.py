@@ -22,6 +22,7 @@ from chiasm.dataset.table import Table
 from chiasm.errors import ConfigError, DataError
 from chiasm.evaluate.baseline import Linear, fit_baseline
 from chiasm.evaluate.breakdown import by_facet
+from chiasm.evaluate.further import further
 from chiasm.evaluate.items import Collected, Progress, collect
 from chiasm.evaluate.pairs import Scorer
 from chiasm.evaluate.zero_shot import zero_shot
@@ -36,8 +37,11 @@ PROTOCOL = (
     "24×24 pixels, tf-idf of letter n-grams and coarse log-mel, PCA/SVD, ridge CCA, fitted on the train "
     "split. `by`: queries in one language, or by one voice or artist, against the split's usual gallery; "
     "unseen = held out of training. `zero_shot`: the nearest class name among all values that the table "
-    "has for the label."
+    "has for the label. `protocols` names what else was run (docs/evaluation.md)."
 )
+
+PROTOCOLS = ("zero_shot", "fairness", "association", "downstream", "probes", "pointing")
+"""Beside retrieval, what is run where the model and the table allow it; each is a key of the JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,12 @@ class Evaluation:
     by: dict[str, dict[str, Any]]
     zero_shot: dict[str, dict[str, Any]]
     gap: dict[str, dict[str, Any]]
+    fairness: dict[str, dict[str, Any]]
+    association: dict[str, dict[str, Any]]
+    downstream: dict[str, dict[str, Any]]
+    probes: dict[str, dict[str, Any]]
+    pointing: dict[str, dict[str, Any]]
+    protocols: list[str]
     splits: dict[str, dict[str, Any]]
     left_out: dict[str, str]
     unreadable: list[dict[str, str]]
@@ -58,7 +68,18 @@ class Evaluation:
     seed: int
 
     def to_json(self) -> dict[str, Any]:
-        fields = ("retrieval", "retrieval_full", "by", "zero_shot", "gap", "splits", "left_out", "unreadable")
+        fields = (
+            "retrieval",
+            "retrieval_full",
+            "by",
+            "zero_shot",
+            "gap",
+            *PROTOCOLS[1:],
+            "protocols",
+            "splits",
+            "left_out",
+            "unreadable",
+        )
         rest = ("model", "table", "seconds", "seed")
         return (
             {name: getattr(self, name) for name in fields}
@@ -76,6 +97,8 @@ def evaluate(
     breakdown: bool = True,
     seed: int = 0,
     held_out: Sequence[str] | None = None,
+    protocols: Sequence[str] | None = None,
+    by: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Measure `model` on `table`.
@@ -87,12 +110,15 @@ def evaluate(
     held_out: makers (`by` of a medium) that training never saw, flagged in the breakdowns; None = those that
     the model's own configuration names, where it has one (`model.config`). The names of the train and
     validation splits come from there too.
+    protocols: those of PROTOCOLS to run beside retrieval; None = all that the model and the table allow.
+    by: labels whose values are the groups of `fairness`; None = those that divide the records into a few large groups.
     progress: called with (stage, done, total).
 
-    Raises DataError for an empty table, ConfigError for a split that the table lacks.
+    Raises DataError for an empty table, ConfigError for a split, a label or a protocol that is not there.
     """
+    wanted = check_protocols(protocols)
     clock = {"start": time.perf_counter()}
-    data = _data_config(model)
+    data = data_config(model)
     unseen = set(data.held_out_makers if held_out is None else held_out)
     # What tests comes first.
     chosen = dict(
@@ -111,11 +137,32 @@ def evaluate(
     clock["baseline"] = time.perf_counter()
     scorer = Scorer(items, groups_of(table), linear, seed)
     results = _measure(scorer, _pairs(model), chosen, set(tested), unseen, left_out, progress)
-    zero = zero_shot(model, items, chosen, groups_of(table), seed, left_out)
+    zero = zero_shot(model, items, chosen, groups_of(table), seed, left_out) if "zero_shot" in wanted else {}
     clock["score"] = time.perf_counter()
+    told = {name: rows for name, rows in chosen.items() if name in tested}
+    more = further(
+        model,
+        table,
+        scorer,
+        _pairs(model),
+        told,
+        rows_of(table, data.train_split),
+        wanted,
+        by,
+        left_out,
+        seed,
+        clock,
+        progress,
+    )
     return Evaluation(
         **results,
-        zero_shot=zero,
+        **more,
+        zero_shot=zero or {name: {} for name in chosen},
+        protocols=[
+            "retrieval",
+            *(["zero_shot"] if any(zero.values()) else []),
+            *(name for name, found in more.items() if found),
+        ],
         splits=_describe(chosen, items, data),
         left_out=left_out,
         unreadable=items.unreadable,
@@ -174,7 +221,17 @@ def choose_splits(table: Table, splits: Sequence[str] | None, train_split: str) 
     return {name: rows_of(table, name) for name in known if name != train_split}
 
 
-def _data_config(model: Embedder) -> DataConfig:
+def check_protocols(protocols: Sequence[str] | None) -> tuple[str, ...]:
+    """Those asked for, or all. Raises ConfigError."""
+    for name in protocols or ():
+        if name not in PROTOCOLS:
+            raise ConfigError(
+                f"there is no protocol {name!r}; there are {', '.join(PROTOCOLS)} (retrieval is always run)"
+            )
+    return PROTOCOLS if protocols is None else tuple(name for name in PROTOCOLS if name in protocols)
+
+
+def data_config(model: Embedder) -> DataConfig:
     config = getattr(model, "config", None)
     return config.data if isinstance(config, RunConfig) else DataConfig(table="")
 

@@ -65,6 +65,18 @@ def read_video(data: bytes, size: int, frames: int, seconds: float | None = None
     return np.stack(chosen)
 
 
+def clip_size(data: bytes) -> tuple[int, int, int, float]:
+    """Width and height of a clip's frames as they are stored, how many there are, and its length in seconds, by its packets; nothing is decoded.
+
+    Raises MediaError as `read_video` does.
+    """
+    with open_clip(data) as container:
+        stream = _video_stream(container)
+        times = _packet_times(container, stream, None)
+        width, height = stream.codec_context.width, stream.codec_context.height
+    return width, height, len(times), times[-1] - times[0] + _interval(times)
+
+
 def _video_stream(container: InputContainer) -> VideoStream:
     """The stream of pictures that FFmpeg would play: of several the one marked as default, then the larger; a cover is none."""
     stream = container.streams.best("video")

@@ -168,11 +168,7 @@ class SelfAttention(_Attention):
     ) -> Tensor:
         """bias: [1 or B, H, N, M], added to the scores. cache: keys and values of the tokens before x, to which x's are added.
         places: packed [P, D], added to what queries and keys are made of, but not values."""
-        shape = (layout.batch, layout.length, 3, self.heads, self.head_width)
-        qkv = self.qkv(x)
-        if places is not None:
-            qkv = _swap(self.qkv(x + places), qkv, 2 * self.inner)
-        q, k, v = layout.unpack(qkv).view(shape).permute(2, 0, 3, 1, 4)
+        q, k, v = self._project(x, layout, places)
         valid = layout.valid
         if self.rotary is not None:
             positions = layout.positions if cache is None else cache.positions
@@ -183,6 +179,29 @@ class SelfAttention(_Attention):
             if valid is not None and layout.length == 1:
                 valid, bias = None, _added(cache.owner.mask(q.dtype), bias)
         return self.out(layout.pack(self._attend(q, k, v, valid, self.causal, bias, layout.allowed, cache is not None)))
+
+    def weights(
+        self, x: Tensor, layout: Layout, bias: Tensor | None = None, places: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """How much each token takes of each, [B, H, N, N], and the values that it takes [B, H, N, d]: what `forward` computes and does not
+        keep, for those who ask why. Without a cache."""
+        q, k, v = self._project(x, layout, places)
+        if self.rotary is not None:
+            q, k = self.rotary(q, layout.positions), self.rotary(k, layout.positions)
+        unit = torch.eye(k.shape[2], dtype=q.dtype, device=q.device).expand(*k.shape[:2], -1, -1)
+        mask = layout.valid, self.causal, bias, layout.allowed
+        if self.energy is None:
+            return attend(q, k, unit, *mask, scale=self.scale), v
+        return attend_additively(q, k, unit, self.energy, *mask), v
+
+    def _project(self, x: Tensor, layout: Layout, places: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, [B, H, N, d] each."""
+        shape = (layout.batch, layout.length, 3, self.heads, self.head_width)
+        qkv = self.qkv(x)
+        if places is not None:
+            qkv = _swap(self.qkv(x + places), qkv, 2 * self.inner)
+        q, k, v = layout.unpack(qkv).view(shape).permute(2, 0, 3, 1, 4)
+        return q, k, v
 
 
 class CrossAttention(_Attention):

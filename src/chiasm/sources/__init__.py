@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chiasm.errors import ConfigError, DataError
+from chiasm.errors import DataError
 from chiasm.sources.source import Progress, Source
 
 if TYPE_CHECKING:
@@ -29,27 +29,26 @@ EMBEDDED = {
 
 
 def open_source(spec: str, config: BuildConfig) -> Source:
-    """A source of EMBEDDED, a manifest file (.jsonl, .csv, .parquet), a folder that holds a manifest.* or one file a split
-    (train.parquet, test.parquet), or a folder of files.
+    """A source of EMBEDDED, `hf://OWNER/NAME`, a folder, or a file: a manifest (.jsonl, .csv, .parquet, .arrow), an archive (.zip, .tar,
+    .tar.gz …), a list of a published layout, or a text. What a folder or file is, is found out from its files, or said by `config.layout`;
+    the source's `found` says what and why.
 
-    Opening is cheap: nothing is read but names. Raises DataError where nothing is there, and ConfigError for
-    a file that is no manifest.
+    Opening is cheap but for archives, which are unpacked once: nothing is read but names, and the heads of lists. Raises DataError where
+    nothing is there, and ConfigError for a file of no known kind or a layout that does not exist.
     """
     if spec in EMBEDDED:
         module, name = EMBEDDED[spec]
         return getattr(import_module(f"chiasm.sources.{module}"), name)(config)
-    from chiasm.sources.folder import FolderSource
-    from chiasm.sources.manifest import SUFFIXES, ManifestSource, find_manifests
+    if spec.startswith("hf://"):
+        from chiasm.sources.hub import open_hub
+
+        return open_hub(spec, config)
+    from chiasm.sources.recognise import open_layout
 
     path = Path(spec)
     try:
-        if path.is_dir():
-            found = find_manifests(path)
-            return ManifestSource(found, config) if found else FolderSource(path, config)
-        if path.is_file():
-            if path.suffix.lower() in SUFFIXES:
-                return ManifestSource(path, config)
-            raise ConfigError(f"{spec}: neither a folder nor a manifest ({', '.join(SUFFIXES)})")
+        if path.exists():
+            return open_layout(path, config)
     except (OSError, ValueError) as error:
         raise DataError(f"{spec[:200]}: cannot be opened: {error}") from None
     known = ", ".join(EMBEDDED)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chiasm.sources.rows import RowError
@@ -83,7 +83,7 @@ def many_texts(value: Any, language: str | None) -> Iterator[Text]:
         yield Text(words, language)
 
 
-def labels(row: dict[str, Any]) -> Iterator[Label]:
+def labels(row: Mapping[str, Any]) -> Iterator[Label]:
     """`label`, `category`, `class`, and `labels`: a list, or {name: value}."""
     for column in _LABELS:
         if (value := plain(row.get(column))) is not None:
@@ -95,7 +95,7 @@ def labels(row: dict[str, Any]) -> Iterator[Label]:
         yield from (Label("label", text) for value in several if (text := plain(value)) is not None)
 
 
-def questions(row: dict[str, Any], language: str | None) -> Iterator[Question]:
+def questions(row: Mapping[str, Any], language: str | None) -> Iterator[Question]:
     """`question` with `answer` (or `answers`: accepted ones, best first); `questions` with `answers`, one answer or a list of
     accepted ones for each; or `questions` as a list of {question, answer or answers, language}.
 

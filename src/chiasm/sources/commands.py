@@ -50,6 +50,7 @@ class CommandSource:
     root = None
     rule: Literal["groups", "forms"] = "groups"
     checked = frozenset({"audio"})
+    found = ""
     attribution = "Speech: synthesised with eSpeak NG."
 
     def __init__(self, config: BuildConfig) -> None:

@@ -63,6 +63,7 @@ class DialogueSource:
     root = None
     rule: Literal["groups", "forms"] = "groups"
     checked = frozenset({"image", "audio"})
+    found = ""
 
     def __init__(self, config: BuildConfig) -> None:
         require_packages()

@@ -49,6 +49,7 @@ class EmojiSource:
     root = None
     rule: Literal["groups", "forms"] = "forms"
     checked = frozenset({"audio"})
+    found = ""
 
     def __init__(self, config: BuildConfig) -> None:
         require_packages()

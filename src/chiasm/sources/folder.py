@@ -11,7 +11,6 @@ other kinds are noted in the ledger, and never silently lost.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from functools import cached_property
@@ -21,21 +20,12 @@ from typing import Literal
 from chiasm.config import BuildConfig
 from chiasm.errors import DataError, MediaError
 from chiasm.modalities.media import read_bytes
+from chiasm.sources.listing import KINDS, NOTES, kind_of, walk
 from chiasm.sources.source import Progress
 from chiasm.types import Label, Media, Record, Rejected, Text
 
-KINDS = {
-    "text": (".txt",),
-    "image": (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"),
-    "audio": (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"),
-    "video": (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ogv", ".flv", ".wmv", ".3gp"),
-}
-"""Which file names are taken for what; what is really inside is seen when the build reads them."""
-
 MAX_TEXT_BYTES = 2**20
-_KIND = {suffix: kind for kind, suffixes in KINDS.items() for suffix in suffixes}
 _LANGUAGE = re.compile(r"^(?P<stem>.+)\.(?P<language>[a-z]{2,3}([_-][A-Za-z]{2,4})?)$")
-_NOTES = frozenset({"readme", "licence", "license", "copying", "attribution", "credits"})
 
 
 class FolderSource:
@@ -44,10 +34,11 @@ class FolderSource:
     rule: Literal["groups", "forms"] = "groups"
     checked = frozenset[str]()
     attribution = ""
+    found = ""
 
-    def __init__(self, path: Path, config: BuildConfig) -> None:
+    def __init__(self, path: Path, config: BuildConfig, name: str | None = None) -> None:
         self.root = path
-        self.name = path.resolve().name or str(path)
+        self.name = name or path.resolve().name or str(path)
 
     @cached_property
     def _found(self) -> tuple[dict[str, list[tuple[str, str | None, str]]], list[str]]:
@@ -57,9 +48,9 @@ class FolderSource:
         records: dict[str, list[tuple[str, str | None, str]]] = {}
         others: list[str] = []
         known: list[tuple[str, str]] = []
-        for path in _walk(self.root):
-            kind = _KIND.get(Path(path).suffix.lower())
-            if kind is None or (kind == "text" and Path(path).stem.lower() in _NOTES):
+        for path in walk(self.root):
+            kind = kind_of(path)
+            if kind is None or (kind == "text" and Path(path).stem.lower() in NOTES):
                 others.append(path)
             else:
                 known.append((kind, path))
@@ -137,18 +128,3 @@ class FolderSource:
 
 def _media(files: list[tuple[str, str | None, str]], wanted: str) -> tuple[Media, ...]:
     return tuple(Media(path=path, language=language) for kind, language, path in files if kind == wanted)
-
-
-def _walk(root: Path) -> Iterator[str]:
-    """Paths of the files below `root`, relative to it, in alphabetical order, without hidden ones. Links to
-    folders are not followed.
-    """
-
-    def refuse(error: OSError) -> None:
-        raise DataError(f"{error.filename}: cannot be listed: {error.strerror}")
-
-    for folder, folders, names in os.walk(root, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith("."):
-                yield os.path.relpath(Path(folder) / name, root)

@@ -43,6 +43,7 @@ class MotionSource:
     root = None
     rule: Literal["groups", "forms"] = "forms"
     checked = frozenset({"video", "audio"})
+    found = ""
     attribution = f"{CREDITS['twemoji']} Names: Unicode CLDR, Unicode License v3."
 
     def __init__(self, config: BuildConfig) -> None:

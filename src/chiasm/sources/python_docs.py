@@ -41,6 +41,7 @@ class DocsSource:
     root = None
     rule: Literal["groups", "forms"] = "groups"
     checked = frozenset[str]()
+    found = ""
     attribution = f"Python {sys.version_info.major}.{sys.version_info.minor} standard library, © Python Software Foundation, PSF Licence."
 
     def __init__(self, config: BuildConfig) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from chiasm.errors import DataError
 
 MAX_LINE = 16 * 2**20
 """Bytes of one line: room for a picture in base64, none for a file that is no manifest."""
+
+ARROW = (".arrow", ".feather", ".ipc")
 
 Row = tuple[int, "dict[str, Any] | RowError"]
 
@@ -25,14 +28,17 @@ class RowError(Exception):
 
 
 def row_names(path: Path) -> list[str] | None:
-    """The columns of a CSV or Parquet file, from its head. None for JSONL, where every line has its own.
+    """The columns of a CSV, Parquet or Arrow file, from its head. None for JSONL, where every line has its own.
 
-    Raises DataError for a Parquet file that is none, and for one that cannot be opened.
+    Raises DataError for a Parquet or Arrow file that is none, and for one that cannot be opened.
     """
     suffix = path.suffix.lower()
     try:
         if suffix == ".parquet":
             return list(_parquet(path).schema_arrow.names)
+        if suffix in ARROW:
+            with _arrow(path) as reader:
+                return list(reader.schema.names)
         with path.open("rb") as file:
             head = file.readline(MAX_LINE)
         if suffix == ".csv":
@@ -98,13 +104,71 @@ def read_parquet(path: Path) -> Iterator[Row]:
     import pyarrow as pa
 
     number = 0
+    file = _parquet(path)
+    classes = _class_names(file.schema_arrow)
     try:
-        for batch in _parquet(path).iter_batches(batch_size=64):
+        for batch in file.iter_batches(batch_size=64):
             for row in batch.to_pylist(maps_as_pydicts="lossy"):
                 number += 1
-                yield number, row
-    except pa.ArrowException as error:
+                yield number, _named(row, classes)
+    except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: damaged after row {number}: {error}") from None
+
+
+def read_arrow(path: Path) -> Iterator[Row]:
+    """(row number from 1, row) of an Arrow IPC file (.arrow, .feather) or stream (as `datasets` saves), memory-mapped."""
+    import pyarrow as pa
+
+    number = 0
+    with _arrow(path) as reader:
+        classes = _class_names(reader.schema)
+        try:
+            count = getattr(reader, "num_record_batches", None)
+            batches = reader if count is None else (reader.get_batch(index) for index in range(count))
+            for batch in batches:
+                batch.validate(full=True)  # offsets of a hostile file may lead anywhere
+                for start in range(0, batch.num_rows, 64):
+                    for row in batch.slice(start, 64).to_pylist(maps_as_pydicts="lossy"):
+                        number += 1
+                        yield number, _named(row, classes)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{path}: damaged after row {number}: {error}") from None
+
+
+@contextmanager
+def _arrow(path: Path) -> Generator[Any]:
+    import pyarrow as pa
+
+    try:
+        with pa.memory_map(str(path)) as file:
+            head = file.read(6)
+            file.seek(0)
+            opened = pa.ipc.open_file(file) if head == b"ARROW1" else pa.ipc.open_stream(file)
+            with opened as reader:
+                yield reader
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: not an Arrow file that can be read: {error}") from None
+
+
+def _class_names(schema: Any) -> dict[str, list[str]]:
+    """Columns whose numbers stand for class names, as the `datasets` library notes in a file's metadata."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return {
+            str(column): [str(name) for name in feature["names"]]
+            for column, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and isinstance(feature["names"], list)
+        }
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def _named(row: dict[str, Any], classes: dict[str, list[str]]) -> dict[str, Any]:
+    for column, names in classes.items():
+        value = row.get(column)
+        if isinstance(value, int) and 0 <= value < len(names):
+            row[column] = names[value]
+    return row
 
 
 def _parquet(path: Path) -> Any:
@@ -118,14 +182,18 @@ def _parquet(path: Path) -> Any:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes | RowError]]:
-    """Lines of at most MAX_LINE bytes; a longer one is passed over without being held in memory."""
     with path.open("rb") as file:
-        number = 0
-        while line := file.readline(MAX_LINE + 1):
-            number += 1
-            if len(line) <= MAX_LINE or line.endswith(b"\n"):
-                yield number, line
-                continue
-            while (rest := file.readline(MAX_LINE)) and not rest.endswith(b"\n"):
-                pass
-            yield number, RowError("too_long", f"more than {MAX_LINE:,} bytes in one line")
+        yield from bounded_lines(file)
+
+
+def bounded_lines(file: IO[bytes]) -> Iterator[tuple[int, bytes | RowError]]:
+    """(number from 1, line) for lines of at most MAX_LINE bytes; a longer one is passed over without being held in memory."""
+    number = 0
+    while line := file.readline(MAX_LINE + 1):
+        number += 1
+        if len(line) <= MAX_LINE or line.endswith(b"\n"):
+            yield number, line
+            continue
+        while (rest := file.readline(MAX_LINE)) and not rest.endswith(b"\n"):
+            pass
+        yield number, RowError("too_long", f"more than {MAX_LINE:,} bytes in one line")

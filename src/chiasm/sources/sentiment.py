@@ -48,6 +48,7 @@ class SentimentSource:
     root = None
     rule: Literal["groups", "forms"] = "groups"
     checked = frozenset[str]()
+    found = ""
     attribution = "Ratings: C.J. Hutto and E. Gilbert, VADER (ICWSM 2014), MIT."
 
     def __init__(self, config: BuildConfig) -> None:

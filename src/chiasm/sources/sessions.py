@@ -58,6 +58,7 @@ class SessionSource:
     root = None
     rule: Literal["groups", "forms"] = "groups"
     checked = frozenset({"image"})
+    found = ""
     attribution = f"{CREDITS['twemoji']} Names: Unicode CLDR, Unicode License v3."
 
     def __init__(self, config: BuildConfig) -> None:

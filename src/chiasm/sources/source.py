@@ -29,6 +29,11 @@ class Source(Protocol):
         ...
 
     @property
+    def found(self) -> str:
+        """What the source was recognised as, and by what; "" where it was named."""
+        ...
+
+    @property
     def root(self) -> Path | None:
         """Where relative media paths start, and what they must not leave."""
         ...

@@ -1,0 +1,360 @@
+"""Pairs of records that hold the same, or nearly the same: candidates by signatures (near.py), seen from the contents (alike.py)."""
+
+# pyright: reportUnknownParameterType=false
+# pyarrow ships no types.
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from chiasm.building import DedupConfig
+from chiasm.dataset.alike import THUMB, picture_error, same_numbers, sound_error
+from chiasm.dataset.measure import content
+from chiasm.dataset.near import Pairs, as_words, cosine_pairs, distances, hamming_search, minhash_pairs
+from chiasm.dataset.signatures import PERMUTATIONS, PICTURE_BYTES, plain_text, shingles
+from chiasm.dataset.split import Key
+from chiasm.dataset.step import Embedder, Sheet
+from chiasm.errors import ConfigError, MediaError
+from chiasm.modalities.audio import log_mel, read_audio
+from chiasm.modalities.image import picture_size, read_image
+from chiasm.modalities.media import read_bytes
+from chiasm.types import MODALITIES, Media, Text
+
+CROWD = 100
+"""Items of one signature that are compared with each other; of more, each is compared with the first. Copies are few; what is many is a blank,
+a class name, a jingle."""
+T = TypeVar("T")
+
+BLANK = 0.002
+"""Pictures with less ink than this have nothing to compare."""
+LOADED = 4096
+"""Items whose contents are in memory at a time while pairs are looked at."""
+MEAN, WORST, PART = 7.0, 19.0, 0.2
+"""Grey levels by which copies of a picture differ at most, on average and in their worst place, and the share of what there is to see.
+Measured on drawings and photographs: LOG.md."""
+SOUND = 3.5
+"""dB by which copies of a sound differ at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """One modality's items of all rows; of texts, a row has one: all of them together.
+
+    kind: int64 [items], equal where the contents are · owner: int64 [items], the row's position · place: int64 [items], which of the row's it is ·
+    near: how two kinds (smaller first) that are nearly the same are alike.
+    """
+
+    kind: NDArray[np.int64]
+    owner: NDArray[np.int64]
+    place: NDArray[np.int64]
+    near: dict[tuple[int, int], str] = field(default_factory=dict[tuple[int, int], str])
+
+
+def find_items(sheet: Sheet, config: DedupConfig, model: Embedder | None, *, near: bool) -> dict[str, Items]:
+    """By modality, the items of the sheet's rows; with `near`, also which are nearly the same."""
+    numbers, measures = sheet.rows, sheet.measures
+    digests = _digests(sheet.keys)
+    found: dict[str, Items] = {}
+    for modality, radius in (("image", config.picture), ("audio", config.sound), ("video", config.clip)):
+        items, words = _media(measures, modality, digests["image" if modality == "image" else "other"])
+        found[modality] = items
+        if near and radius is not None:
+            pairs = _candidates(items, words, measures, modality, radius)
+            if modality == "video":
+                told: Iterator[str | None] = (
+                    f"{bits} of 256 bits" for bits in distances(words[pairs[:, 0]], words[pairs[:, 1]])
+                )
+            else:
+                told = _compared(sheet, numbers, modality, items, pairs)
+            _learn(items, pairs, told)
+    found["text"] = _texts(measures)
+    if near and config.text is not None:
+        _near_texts(sheet, numbers, measures, found["text"], config.text)
+    if near and config.embedding is not None:
+        _by_meaning(sheet, config.embedding, model, found)
+    return found
+
+
+def _learn(items: Items, pairs: Pairs, told: Iterable[str | None]) -> None:
+    for (a, b), how in zip(items.kind[pairs].tolist(), told, strict=True):
+        if how is not None and a != b:
+            items.near[min(a, b), max(a, b)] = how
+
+
+def alike(items: Items, left: Sequence[int], right: Sequence[int]) -> str | None:
+    """How two rows' items (kinds) agree: "" exactly, in words where nearly, None where neither row has the like of everything in the other."""
+    worst: list[str] = []
+    matched = [0, 0]
+    for side, (some, others) in enumerate(((left, right), (right, left))):
+        for a in some:
+            how = (
+                ""
+                if a in others
+                else next((items.near[pair] for b in others if (pair := (min(a, b), max(a, b))) in items.near), None)
+            )
+            if how is not None:
+                matched[side] += 1
+                worst.append(how)
+    if matched[0] < len(left) and matched[1] < len(right):
+        return None
+    return max(worst)
+
+
+def row_pairs(items: Items) -> set[tuple[int, int]]:
+    """Pairs of rows (positions, i < j) that share an item or have items that are nearly the same."""
+    if not len(items.kind):
+        return set()
+    if not len(items.kind):
+        return set()
+    order = np.argsort(items.kind, kind="stable")
+    kinds, first = np.unique(items.kind[order], return_index=True)
+    members = dict(zip(kinds.tolist(), np.split(items.owner[order], first[1:]), strict=True))
+    found: set[tuple[int, int]] = set()
+    for rows in members.values():
+        if len(rows) > 1:
+            some = rows.tolist()
+            found |= {
+                (i, j)
+                for at, i in enumerate(some[: CROWD if len(some) <= CROWD else 1])
+                for j in some[at + 1 :]
+                if i != j
+            }
+    for a, b in items.near:
+        found |= {
+            (min(i, j), max(i, j)) for i in members[a][:CROWD].tolist() for j in members[b][:CROWD].tolist() if i != j
+        }
+    return {(min(i, j), max(i, j)) for i, j in found}
+
+
+def _digests(keys: Sequence[Key]) -> dict[str, list[list[str]]]:
+    """The digests of each row's pictures, and of its sounds and then clips. A picture has two in its key, of bytes and of pixels: the second counts."""
+    found: dict[str, list[list[str]]] = {"image": [], "other": []}
+    for key in keys:
+        pictures = [digest for digest in key.contents if digest.startswith("pixels:")]
+        following = (*key.contents, "")[1:]
+        others = [
+            digest
+            for digest, after in zip(key.contents, following, strict=True)
+            if digest.startswith("bytes:") and not after.startswith("pixels:")
+        ]
+        found["image"].append(pictures)
+        found["other"].append(others)
+    return found
+
+
+def _media(measures: pa.Table, modality: str, digests: list[list[str]]) -> tuple[Items, NDArray[np.uint64]]:
+    """The modality's items, and their signatures uint64 [items, W]."""
+    hashes: list[list[bytes]] = [found or [] for found in measures.column(f"{modality}_hash").to_pylist()]
+    names: list[str] = []
+    owner: list[int] = []
+    place: list[int] = []
+    for row, (found, known) in enumerate(zip(hashes, digests, strict=True)):
+        # A sound track that was taken out of a clip has no digest of its own; clips come after sounds (clean.py).
+        mine = known[-len(found) :] if modality == "video" else known[: len(found)] if len(known) >= len(found) else []
+        if modality == "audio" and len(found) and len(measures.column("video_hash")[row].as_py() or ()) == len(known):
+            mine = []
+        for at in range(len(found)):
+            names.append(mine[at] if at < len(mine) else f"{row}:{at}")
+            owner.append(row)
+            place.append(at)
+    numbered: dict[str, int] = {}
+    kinds = [numbered.setdefault(name, len(numbered)) for name in names]
+    items = Items(*(np.array(values, np.int64) for values in (kinds, owner, place)))
+    return items, as_words([one for found in hashes for one in found])
+
+
+def _texts(measures: pa.Table) -> Items:
+    """One item a row that has texts: the set of them, word for word."""
+    numbered: dict[frozenset[int], int] = {}
+    digests = measures.column("text_digest").to_pylist()
+    owner = np.array([row for row, found in enumerate(digests) if found], np.int64)
+    kinds = [numbered.setdefault(frozenset(digests[row]), len(numbered)) for row in owner.tolist()]
+    return Items(np.array(kinds, np.int64), owner, np.zeros(len(owner), np.int64))
+
+
+def _candidates(items: Items, words: NDArray[np.uint64], measures: pa.Table, modality: str, radius: int) -> Pairs:
+    """Pairs of items whose signatures are near; of equal items, the first stands for all."""
+    chosen = np.sort(np.unique(items.kind, return_index=True)[1])
+    if modality == "image":  # the ink of the first picture is known
+        ink = np.array(measures.column("image_ink").to_pylist(), np.float64)[items.owner[chosen]]
+        chosen = chosen[(items.place[chosen] > 0) | ~(ink < BLANK)]
+    if len(chosen) < 2:
+        return np.zeros((0, 2), np.int64)
+    words = words[chosen]
+    codes, members = _grouped(words[:, :1] if modality == "image" else words)
+    if modality == "image":
+        # A part of one picture against the whole of another, both ways, since every picture is asked about and looked for.
+        parts, askers = np.unique(words, return_inverse=True)
+        near = hamming_search(parts[:, None], codes, radius)
+        pairs = _expand_parts(near, len(parts), askers.reshape(words.shape), members)
+    else:
+        pairs = _expand(hamming_search(codes, codes, radius), members)
+    return np.unique(np.sort(chosen[pairs], axis=1), axis=0)
+
+
+def _grouped(words: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], list[NDArray[np.int64]]]:
+    """The different hashes, and which items have each: the first CROWD of them."""
+    codes, inverse = np.unique(words, axis=0, return_inverse=True)
+    order = np.argsort(inverse.ravel(), kind="stable")
+    edges = np.searchsorted(inverse.ravel()[order], np.arange(len(codes) + 1))
+    return codes, [order[low : min(high, low + CROWD)] for low, high in zip(edges[:-1], edges[1:], strict=True)]
+
+
+def _expand(near: Pairs, members: list[NDArray[np.int64]]) -> Pairs:
+    parts = [
+        np.stack(np.meshgrid(members[a], members[b], indexing="ij"), axis=-1).reshape(-1, 2)
+        for a, b in near.tolist()
+        if a <= b
+    ]
+    found = np.concatenate(parts) if parts else np.zeros((0, 2), np.int64)
+    return found[found[:, 0] != found[:, 1]]
+
+
+def _expand_parts(near: Pairs, parts: int, askers: NDArray[np.int64], members: list[NDArray[np.int64]]) -> Pairs:
+    """(part's hash, whole's hash) → (picture that has the part, picture that is the whole)."""
+    order = np.argsort(askers.ravel(), kind="stable")
+    edges = np.searchsorted(askers.ravel()[order], np.arange(parts + 1))
+    owners = order // askers.shape[1]
+    found: list[NDArray[np.int64]] = [np.zeros((0, 2), np.int64)]
+    for part, whole in near.tolist():
+        asking = owners[edges[part] : min(edges[part + 1], edges[part] + CROWD)]
+        found.append(np.stack(np.meshgrid(asking, members[whole], indexing="ij"), axis=-1).reshape(-1, 2))
+    pairs = np.concatenate(found)
+    return pairs[pairs[:, 0] != pairs[:, 1]]
+
+
+def _compared(
+    sheet: Sheet, numbers: NDArray[np.int64], modality: str, items: Items, pairs: Pairs
+) -> Iterator[str | None]:
+    """For each candidate, how far its contents are apart, or None where they are no copies."""
+    for block in _blocks(pairs):
+        contents = _contents(sheet, numbers, modality, items, np.unique(block))
+        for a, b in block.tolist():
+            yield _compare(contents.get(a), contents.get(b))
+
+
+def _compare(one: NDArray[np.generic] | None, other: NDArray[np.generic] | None) -> str | None:
+    """How far two contents of a kind are apart, or None where they are no copies."""
+    if one is None or other is None:
+        return None
+    if one.ndim == 3:
+        error = picture_error(one.astype(np.float32), other.astype(np.float32))
+        if error.mean > min(MEAN, PART * error.spread) or error.worst > min(WORST, PART * error.contrast):
+            return None
+        return f"{error.mean:.1f} of 255 grey levels"
+    apart = sound_error(one.astype(np.uint8), other.astype(np.uint8))
+    return f"{apart:.1f} dB" if apart <= SOUND else None
+
+
+def _blocks(pairs: Pairs) -> Iterator[Pairs]:
+    """Runs of pairs of at most LOADED different items."""
+    start, seen = 0, set[int]()
+    for at, (a, b) in enumerate(pairs.tolist()):
+        if len(seen) >= LOADED:
+            yield pairs[start:at]
+            start, seen = at, set()
+        seen |= {a, b}
+    if start < len(pairs):
+        yield pairs[start:]
+
+
+def _contents(
+    sheet: Sheet, numbers: NDArray[np.int64], modality: str, items: Items, wanted: NDArray[np.int64]
+) -> dict[int, NDArray[np.generic]]:
+    """What the items hold: uint8 [h, w, 3] of a picture at THUMB, the uint8 log-mel frames of a sound. What cannot be read is not there."""
+    by_row: dict[int, list[int]] = defaultdict(list)
+    for item in wanted.tolist():
+        by_row[int(numbers[items.owner[item]])].append(item)
+    found: dict[int, NDArray[np.generic]] = {}
+    for row, record in sheet.records(sorted(by_row), [modality]):
+        media: tuple[Media, ...] = getattr(record, modality)
+        for item in by_row[row]:
+            try:
+                data = read_bytes(media[int(items.place[item])], sheet.root)
+                found[item] = _thumb(data) if modality == "image" else log_mel(read_audio(data))
+            except (MediaError, IndexError):
+                continue
+    return found
+
+
+def _thumb(data: bytes) -> NDArray[np.uint8]:
+    return content(read_image(data, THUMB), *picture_size(data))
+
+
+def _near_texts(sheet: Sheet, numbers: NDArray[np.int64], measures: pa.Table, items: Items, jaccard: float) -> None:
+    """Learns which texts have shingles of that similarity, and the same numbers."""
+    chosen = np.sort(np.unique(items.kind, return_index=True)[1])
+    if len(chosen) < 2:
+        return
+    column = measures.column("text_minhash").take(pa.array(items.owner[chosen])).to_pylist()
+    minhashes = np.frombuffer(b"".join(column), np.uint32).reshape(-1, PERMUTATIONS)
+    pairs = chosen[minhash_pairs(minhashes, jaccard, CROWD)]
+    for block in _blocks(pairs):
+        rows = {int(numbers[items.owner[item]]): item for item in np.unique(block).tolist()}
+        texts = {
+            rows[row]: " \n ".join(text.text for text in record.texts)
+            for row, record in sheet.records(list(rows), ["texts"])
+        }
+        sets = {item: np.unique(shingles([text])[0]) for item, text in texts.items()}
+        told: list[str | None] = []
+        for a, b in block.tolist():
+            shared = len(np.intersect1d(sets[a], sets[b], assume_unique=True))
+            share = shared / (len(sets[a]) + len(sets[b]) - shared)
+            same = share >= jaccard and same_numbers(plain_text(texts[a]), plain_text(texts[b]))
+            told.append(f"Jaccard {share:.2f}" if same else None)
+        _learn(items, block, told)
+
+
+def _by_meaning(sheet: Sheet, cosine: float, model: Embedder | None, found: dict[str, Items]) -> None:
+    """Learns which first items a trained model puts close together."""
+    if model is None:
+        raise ConfigError("dedup.embedding compares by a trained model: give `model`, the folder of a run")
+    for modality in (name for name in MODALITIES if name in model.modalities):
+        items = found[modality]
+        rows, vectors = embed_rows(sheet, modality, model)
+        first = {
+            int(row): item for item, (row, place) in enumerate(zip(items.owner, items.place, strict=True)) if place == 0
+        }
+        pairs = cosine_pairs(vectors, cosine)
+        cosines = np.einsum("pe,pe->p", vectors[pairs[:, 0]], vectors[pairs[:, 1]])
+        named = np.array([first[row] for row in rows.tolist()], np.int64)
+        _learn(items, named[pairs], (f"cosine {value:.3f}" for value in cosines))
+
+
+def embed_rows(sheet: Sheet, modality: str, model: Embedder) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Positions of the rows that have the modality, and the vectors [n, E] of their first item of it."""
+    field_name = "texts" if modality == "text" else modality
+    rows: list[int] = []
+    vectors: list[NDArray[np.float32]] = []
+    positions = {int(row): position for position, row in enumerate(sheet.rows)}
+    for block in _batched(sheet.records(None, [field_name]), 256):
+        chosen: list[tuple[int, Text | Media]] = [
+            (positions[row], getattr(record, field_name)[0]) for row, record in block if getattr(record, field_name)
+        ]
+        if not chosen:
+            continue
+        items = [_with_bytes(item, sheet) for _, item in chosen]
+        rows += [position for position, _ in chosen]
+        vectors.append(np.asarray(model.embed_items(modality, items), np.float32))
+    return np.array(rows, np.int64), np.concatenate(vectors) if vectors else np.zeros((0, 1), np.float32)
+
+
+def _with_bytes(item: Text | Media, sheet: Sheet) -> Text | Media:
+    return Media(data=read_bytes(item, sheet.root)) if isinstance(item, Media) else item
+
+
+def _batched(items: Iterable[T], count: int) -> Iterator[list[T]]:
+    block: list[T] = []
+    for item in items:
+        block.append(item)
+        if len(block) == count:
+            yield block
+            block = []
+    if block:
+        yield block

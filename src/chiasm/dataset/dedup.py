@@ -1,0 +1,161 @@
+"""The step *dedup*: of records that are copies of each other the best stays; the others go, or are kept in one split with it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chiasm.building import DedupConfig, Handling
+from chiasm.config import BuildConfig
+from chiasm.dataset.copies import Items, alike, find_items, row_pairs
+from chiasm.dataset.step import Embedder, Outcome, Sheet
+from chiasm.sources import Progress
+from chiasm.types import MODALITIES, Rejected
+
+DUPLICATE = "duplicate"
+_RANK: Sequence[Handling] = ("keep", "group", "remove")
+_NAMES = {"text": "text", "image": "picture", "audio": "sound", "video": "clip"}
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Two rows (positions, i < j) that share something.
+
+    whole: they are copies, and not only alike in part · exact: to the letter · how: in words · ties: whether a likeness in part keeps them in one
+    split: a picture, sound or clip does, and a text alone may name a class.
+    """
+
+    i: int
+    j: int
+    whole: bool
+    exact: bool
+    how: str
+    ties: bool
+
+
+def run(
+    sheet: Sheet, config: BuildConfig, *, model: Embedder | None = None, progress: Progress | None = None
+) -> Outcome:
+    """Find copies and handle them as `config.dedup` says. Exact copies that are only to be kept in one split are the split's own business
+    (split.join), so that nothing is done here unless copies are to go, or near ones are looked for.
+
+    A record goes only where it is a copy of one that stays: a chain a–b–c of likenesses does not make c a copy of a.
+    """
+    settings = config.dedup
+    exact = max(settings.exact, settings.near, key=_RANK.index)
+    if exact != "remove" and settings.near == "keep":
+        return Outcome()
+    if progress is not None:
+        progress("dedup", 0, None)
+    items = find_items(sheet, settings, model, near=settings.near != "keep")
+    links = _links(items, len(sheet.rows), settings.agree)
+    removable = [link for link in links if link.whole and (exact if link.exact else settings.near) == "remove"]
+    kept_by = _keep_best(removable, _order(sheet, items))
+    keys, numbers = sheet.keys, sheet.rows.tolist()
+    removed = {
+        numbers[row]: Rejected(
+            keys[row].id, "record", DUPLICATE, f"a copy of {keys[link.i + link.j - row].id!r}: {link.how}"
+        )
+        for row, link in kept_by.items()
+    }
+    tied = _ties(links, kept_by, settings)
+    facts: dict[str, Any] = {
+        "copies": sum(link.whole for link in links),
+        "exact": sum(link.whole and link.exact for link in links),
+        "removed": len(removed),
+        "tied": len(tied),
+        "near": {name: len(items[name].near) for name in MODALITIES if items[name].near},
+    }
+    return Outcome(removed=removed, tied=[(numbers[i], numbers[j]) for i, j in tied], facts=facts)
+
+
+def _links(items: Mapping[str, Items], count: int, agree: str) -> list[Link]:
+    """Every pair of rows that is alike in some modality, and whether that makes it a pair of copies."""
+    held = {name: _held(items[name], count) for name in MODALITIES}
+    links: list[Link] = []
+    for i, j in sorted(set().union(*(row_pairs(items[name]) for name in MODALITIES), _whole_records(held, count))):
+        told: dict[str, str] = {}
+        shared = 0
+        for name in MODALITIES:
+            left, right = held[name][i], held[name][j]
+            if left and right:
+                shared += 1
+                how = alike(items[name], left, right)
+                if how is not None:
+                    told[name] = how
+        if told:
+            whole = agree == "any" or len(told) == shared
+            how = ", ".join(_told(name, apart) for name, apart in told.items())
+            links.append(Link(i, j, whole, not any(told.values()), how, set(told) != {"text"}))
+    return links
+
+
+def _held(items: Items, count: int) -> list[tuple[int, ...]]:
+    """The kinds of each row's items."""
+    rows: list[list[int]] = [[] for _ in range(count)]
+    for kind, owner in zip(items.kind.tolist(), items.owner.tolist(), strict=True):
+        rows[owner].append(kind)
+    return [tuple(row) for row in rows]
+
+
+def _whole_records(held: Mapping[str, list[tuple[int, ...]]], count: int) -> set[tuple[int, int]]:
+    """Each row that holds exactly what an earlier one does, with the first of them: also where more share a text or a picture than are paired."""
+    first: dict[tuple[tuple[int, ...], ...], int] = {}
+    rows = ((row, tuple(held[name][row] for name in MODALITIES)) for row in range(count))
+    return {(first[key], row) for row, key in rows if first.setdefault(key, row) != row}
+
+
+def _told(modality: str, apart: str) -> str:
+    return f"nearly the same {_NAMES[modality]} ({apart})" if apart else f"the same {_NAMES[modality]}"
+
+
+def _order(sheet: Sheet, items: Mapping[str, Items]) -> list[int]:
+    """Positions, best first: most modalities, then largest media, then longest texts, then the earlier one."""
+    measures = sheet.measures
+    names = (
+        "image_width",
+        "image_height",
+        "video_width",
+        "video_height",
+        "audio_seconds",
+        "video_seconds",
+        "text_characters",
+    )
+    values = [np.nan_to_num(np.array(measures.column(name).to_pylist(), np.float64)) for name in names]
+    modalities = np.zeros(measures.num_rows, np.int64)
+    for name in MODALITIES:
+        modalities[np.unique(items[name].owner)] += 1
+    pixels = values[0] * values[1] + values[2] * values[3]
+    return np.lexsort((-values[6], -(values[4] + values[5]), -pixels, -modalities)).tolist()
+
+
+def _keep_best(links: Sequence[Link], order: Sequence[int]) -> dict[int, Link]:
+    """Row → the link to the row that stays in its place. In the order of worth, a row that is still there takes away its own copies."""
+    neighbours: dict[int, list[Link]] = defaultdict(list)
+    for link in links:
+        neighbours[link.i].append(link)
+        neighbours[link.j].append(link)
+    gone: dict[int, Link] = {}
+    for row in order:
+        if row in gone:
+            continue
+        for link in neighbours.get(row, ()):
+            gone.setdefault(link.i + link.j - row, link)
+    return gone
+
+
+def _ties(links: Sequence[Link], gone: Mapping[int, Link], settings: DedupConfig) -> list[tuple[int, int]]:
+    """Rows that stay and must lie in one split: those that are alike as a whole or in part, or of which one took away what was like the other."""
+
+    def stays(row: int) -> int:
+        link = gone.get(row)
+        return row if link is None else link.i + link.j - row
+
+    if settings.near == "keep":
+        return []
+    pairs = ((stays(link.i), stays(link.j)) for link in links if link.whole or link.ties)
+    return sorted({(min(pair), max(pair)) for pair in pairs if pair[0] != pair[1]})

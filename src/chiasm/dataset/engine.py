@@ -1,0 +1,191 @@
+"""Where shards are examined: one Daft pipeline over the list of shards, on threads of this machine or on a Ray cluster.
+
+What is done to a shard is one pure function of its file and of the settings, so that the table is the same wherever, and by however many,
+it was done. Daft and Ray are imported only here, and only when a build gets here.
+"""
+
+# pyright: reportUnknownParameterType=false
+# Daft and Ray give few types.
+from __future__ import annotations
+
+import json
+import os
+import queue
+import socket
+import threading
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from chiasm import errors
+from chiasm.building import EngineConfig
+from chiasm.config import BuildConfig
+from chiasm.dataset.examine import Examined, examine
+from chiasm.dataset.schema import SCHEMA, from_arrow, to_arrow
+from chiasm.dataset.shards import CONTENTS, MEASURED, READ, Shard, write_shard
+from chiasm.errors import ChiasmError, ConfigError, MachineError
+from chiasm.sources import Progress
+
+if TYPE_CHECKING:
+    from daft import DataFrame
+
+_GATES: dict[str, threading.Semaphore] = {}
+"""By a task's `stop`: lets `workers` threads of this process work at a time. Daft has as many threads as the machine has cores."""
+
+_RUNNER: list[str] = []
+"""The runner that this process has taken, once it has."""
+
+_STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What every shard of a build is examined with. stop: a file that ends the work once it is there."""
+
+    root: str | None
+    vouched: tuple[str, ...]
+    config: BuildConfig
+    stop: str
+
+
+def examine_shard(given: str, read: str, task: str) -> str:
+    """Examine the records of the shard at `given`, write the shard at `read`, and delete the first. task: a Task as JSON.
+
+    Returns "" when it is done, or the error as JSON: its class of errors.py and what it says.
+    """
+    tree = json.loads(task)
+    settings = Task(tree["root"], tuple(tree["vouched"]), BuildConfig.model_validate(tree["config"]), tree["stop"])
+    try:
+        with _GATES.get(settings.stop) or nullcontext():
+            return _examine(Path(given), Path(read), settings)
+    except ChiasmError as error:
+        return json.dumps([type(error).__name__, str(error)])
+    except MemoryError:
+        return json.dumps(["MachineError", "out of memory while media were decoded: fewer `workers` need less"])
+
+
+def _examine(given: Path, read: Path, task: Task) -> str:
+    shard = Shard(given)
+    root = None if task.root is None else Path(task.root)
+    vouched, embed = frozenset(task.vouched), task.config.embed_media
+    found: list[Examined] = []
+    for record in from_arrow(shard.rows()):
+        if os.path.exists(task.stop):
+            return json.dumps([_STOPPED, ""])
+        found.append(examine(record, root, vouched, embed, task.config))
+    kept = [(one, one.record) for one in found if one.record is not None]
+    rows = to_arrow([record for _, record in kept])
+    columns = [
+        *rows.columns,
+        pa.array([one.key.contents for one, _ in kept], READ.field(CONTENTS).type),
+        pa.array([one.measures for one, _ in kept], READ.field(MEASURED).type),
+    ]
+    ledger = [*shard.ledger, *(row for one in found for row in one.rejected)]
+    write_shard(read, pa.RecordBatch.from_arrays(columns, schema=READ), ledger, **shard.counts)
+    given.unlink(missing_ok=True)
+    return ""
+
+
+def examine_all(
+    shards: Sequence[tuple[Path, Path]],
+    task: Task,
+    *,
+    total: int,
+    progress: Progress | None = None,
+) -> None:
+    """Examine the given shards `(given, read)`; `total`: all shards of the build, with those that were done before.
+
+    Raises the error of the first shard that failed, MachineError where the engine cannot be had, and KeyboardInterrupt on Ctrl-C; nothing
+    runs any more then.
+    """
+    if not shards:
+        return
+    frame = _frame(shards, task.config.engine, task.config.workers)
+    settings = {"root": task.root, "vouched": task.vouched, "config": task.config.model_dump(mode="json"), "stop": task.stop}
+    said: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
+    _GATES[task.stop] = threading.Semaphore(task.config.workers)
+    # In a thread of its own, so that this one hears Ctrl-C at once and not when Daft comes back with a shard.
+    thread = threading.Thread(target=_pipeline, args=(frame, json.dumps(settings), said), name="examine", daemon=True)
+    thread.start()
+    try:
+        for done in range(total - len(shards) + 1, total + 2):
+            result = said.get()
+            if result is None:
+                return
+            if isinstance(result, BaseException):
+                raise result
+            if result:
+                kind, message = json.loads(result)
+                raise getattr(errors, kind)(message)
+            if progress is not None:
+                progress("check", done, total)
+    finally:
+        Path(task.stop).touch()  # whoever still works ends at the next record
+        thread.join()
+        del _GATES[task.stop]
+
+
+def _pipeline(frame: DataFrame, task: str, said: queue.SimpleQueue[str | BaseException | None]) -> None:
+    try:
+        import daft
+
+        def work(given: str, read: str) -> str:
+            return examine_shard(given, read, task)
+
+        examined = daft.func(return_dtype=daft.DataType.string())(work)
+        frame = frame.into_batches(1).select(examined(frame["given"], frame["read"]).alias("said"))
+        for row in frame.iter_rows(results_buffer_size=1):
+            said.put(row["said"])
+        said.put(None)
+    except BaseException as error:
+        said.put(error)
+
+
+def _frame(shards: Sequence[tuple[Path, Path]], config: EngineConfig, workers: int) -> DataFrame:
+    """The list of shards as a Daft frame on the engine that is asked for."""
+    # Both report their use to their makers unless they are told not to.
+    os.environ.update(DAFT_ANALYTICS_ENABLED="0", RAY_USAGE_STATS_ENABLED="0", DAFT_PROGRESS_BAR="0")
+    import daft
+
+    # Daft takes a runner once for the life of a process.
+    if _RUNNER and _RUNNER != [config.runner]:
+        raise ConfigError(f"engine.runner={config.runner}: this process has built with {_RUNNER[0]}; take a process for each")
+    if not _RUNNER:
+        if config.runner == "ray":
+            _start_ray(config, workers)
+            daft.set_runner_ray(noop_if_initialized=True)
+        else:
+            daft.set_runner_native()
+        _RUNNER.append(config.runner)
+    frame = daft.from_pydict({"given": [str(given) for given, _ in shards], "read": [str(read) for _, read in shards]})
+    return frame if config.runner == "embedded" else frame.into_partitions(min(len(shards), 1024))
+
+
+def _start_ray(config: EngineConfig, workers: int) -> None:
+    if find_spec("ray") is None:
+        raise MachineError("engine.runner=ray needs the package ray: pip install 'chiasm[ray]'")
+    import ray
+
+    if ray.is_initialized():
+        return
+    try:
+        if config.address is None:
+            ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        else:
+            _check_address(config.address)
+            ray.init(config.address, log_to_driver=False, logging_level="ERROR")
+    except (OSError, RuntimeError, ValueError) as error:
+        where = "" if config.address is None else f" at {config.address}"
+        raise MachineError(f"Ray cannot be started or reached{where}: {str(error).splitlines()[0]}") from None
+
+
+def _check_address(address: str) -> None:
+    """Raises OSError where nobody listens at HOST:PORT. Ray itself would ask for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()

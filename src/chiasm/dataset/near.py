@@ -1,0 +1,180 @@
+"""Pairs that are near each other, without comparing all with all: bits within a Hamming radius, sets above a Jaccard similarity, vectors above
+a cosine.
+
+Letters: N items that are searched · Q queries · W words of 64 bits of a hash · P permutations · E width of a vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pairs = NDArray[np.int64]
+"""int64 [pairs, 2]."""
+
+LOOK_UP = 25
+"""What one look-up costs, in comparisons of 64 bits: whichever is less is done."""
+_CELLS = 2**18
+_QUERIES = 2**13
+_CHUNK = 16
+_NO_PAIRS = np.zeros((0, 2), np.int64)
+
+
+def as_words(hashes: list[bytes]) -> NDArray[np.uint64]:
+    """Hashes of equal length, a multiple of 8 bytes, as uint64 [n, W]."""
+    width = len(hashes[0]) // 8 if hashes else 1
+    return np.frombuffer(b"".join(hashes), np.uint64).reshape(-1, width)
+
+
+def distances(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Bits that differ, int64, of words [..., W] each."""
+    return np.bitwise_count(one ^ other).sum(axis=-1, dtype=np.int64)
+
+
+def hamming_pairs(words: NDArray[np.uint64], radius: int) -> Pairs:
+    """Every pair i < j of the N hashes [N, W] that differ in at most `radius` bits, in order."""
+    found = hamming_search(words, words, radius)
+    return found[found[:, 0] < found[:, 1]]
+
+
+def hamming_search(queries: NDArray[np.uint64], words: NDArray[np.uint64], radius: int) -> Pairs:
+    """Every (query, item) of hashes [Q, W] and [N, W] that differ in at most `radius` bits, in order.
+
+    Exact. Multi-index hashing (Norouzi, Punjani and Fleet, CVPR 2012): with the bits in m chunks of 16, a pair within `radius` differs in at
+    most aᵢ bits of some chunk i, for any thresholds aᵢ ≥ 0 of sum radius − m + 1 (else it would differ in more); so items are looked up by
+    each chunk with up to aᵢ bits flipped, and compared whole. Few items are compared all.
+    """
+    if not len(words) or not len(queries):
+        return _NO_PAIRS
+    looks = sum(comb(_CHUNK, bits) for flips in _thresholds(words.shape[1] * 4, radius) for bits in range(flips + 1))
+    search = _scan if len(words) * words.shape[1] <= looks * LOOK_UP else _look_up
+    parts = list(search(queries, words, radius))
+    if not parts:
+        return _NO_PAIRS
+    keys = np.unique(np.concatenate(parts))
+    return np.stack([keys // len(words), keys % len(words)], axis=1)
+
+
+def _scan(queries: NDArray[np.uint64], words: NDArray[np.uint64], radius: int) -> Iterator[NDArray[np.int64]]:
+    """Keys query · N + item of the pairs within the radius, block by block."""
+    step = max(1, _CELLS // max(1, len(words)))
+    columns = np.ascontiguousarray(words.T)
+    for first in range(0, len(queries), step):
+        block = queries[first : first + step]
+        apart = np.bitwise_count(block[:, 0, None] ^ columns[0])
+        if len(columns) > 1:
+            apart = apart.astype(np.uint16)
+            for word in range(1, len(columns)):
+                apart += np.bitwise_count(block[:, word, None] ^ columns[word])
+        found = np.flatnonzero(apart <= radius)
+        if len(found):
+            yield found + first * len(words)
+
+
+def _look_up(queries: NDArray[np.uint64], words: NDArray[np.uint64], radius: int) -> Iterator[NDArray[np.int64]]:
+    chunks, asked = _chunks(words), _chunks(queries)
+    for chunk, flips in enumerate(_thresholds(chunks.shape[1], radius)):
+        values = chunks[:, chunk]
+        order = np.argsort(values, kind="stable")
+        starts = np.searchsorted(values[order], np.arange(2**_CHUNK + 1))
+        masks = _masks(flips)
+        step = max(1, _QUERIES * 32 // len(masks))
+        for first in range(0, len(queries), step):
+            keys = asked[first : first + step, chunk, None] ^ masks
+            low, count = starts[keys], starts[keys.astype(np.int64) + 1] - starts[keys]
+            total = count.sum(axis=1)
+            rows = np.repeat(np.arange(len(keys)) + first, total)
+            flat = count.ravel()
+            offsets = np.arange(len(rows)) - np.repeat(np.cumsum(flat) - flat, flat)
+            items = order[np.repeat(low.ravel(), flat) + offsets]
+            near = distances(queries[rows], words[items]) <= radius
+            if near.any():
+                yield np.unique(rows[near] * len(words) + items[near])
+
+
+def _chunks(words: NDArray[np.uint64]) -> NDArray[np.uint16]:
+    return np.ascontiguousarray(words).view(np.uint16)
+
+
+def _thresholds(chunks: int, radius: int) -> list[int]:
+    """Bits that may differ in each chunk that is looked up; fewer chunks than there are where one of them must be equal."""
+    if radius < chunks:
+        return [0] * (radius + 1)
+    spare = radius - chunks + 1
+    return [spare // chunks + (chunk < spare % chunks) for chunk in range(chunks)]
+
+
+def _masks(flips: int) -> NDArray[np.uint16]:
+    """All 16-bit words of at most `flips` ones."""
+    return np.array(
+        [sum(1 << bit for bit in bits) for count in range(flips + 1) for bits in combinations(range(_CHUNK), count)],
+        np.uint16,
+    )
+
+
+def bands(permutations: int, jaccard: float, recall: float = 0.999) -> tuple[int, int]:
+    """(bands, rows a band) that find a pair of that Jaccard similarity with probability `recall` and as few others as possible: it is found
+    where it agrees in all rows of some band, with probability 1 − (1 − sʳ)ᵇ (Leskovec, Rajaraman and Ullman, 2014, section 3.4)."""
+    best = (permutations, 1)
+    for rows in range(1, permutations + 1):
+        count = permutations // rows
+        if 1.0 - (1.0 - jaccard**rows) ** count >= recall:
+            best = (count, rows)
+    return best
+
+
+def minhash_pairs(minhashes: NDArray[np.uint32], jaccard: float, crowd: int = 200) -> Pairs:
+    """Pairs i < j of minhashes [N, P] whose estimated similarity is within three deviations of `jaccard` or above, in order.
+
+    Where more than `crowd` items share a band, each is paired with the first of them alone: such a band is a phrase that everybody uses, and
+    real copies meet in others.
+    """
+    count, rows = bands(minhashes.shape[1], jaccard)
+    parts: list[NDArray[np.int64]] = []
+    for band in range(count):
+        part = np.ascontiguousarray(minhashes[:, band * rows : (band + 1) * rows])
+        parts += _equal(part.view(np.dtype((np.void, part.shape[1] * 4))).ravel(), crowd)
+    if not parts:
+        return _NO_PAIRS
+    keys = np.unique(np.concatenate(parts))
+    deviation = (jaccard * (1 - jaccard) / minhashes.shape[1]) ** 0.5
+    kept: list[Pairs] = []
+    for first in range(0, len(keys), _CELLS):
+        block = keys[first : first + _CELLS]
+        one, other = block // len(minhashes), block % len(minhashes)
+        share = (minhashes[one] == minhashes[other]).mean(axis=1)
+        near = share >= jaccard - 3 * deviation
+        kept.append(np.stack([one[near], other[near]], axis=1))
+    return np.concatenate(kept)
+
+
+def _equal(values: NDArray[np.void], crowd: int) -> list[NDArray[np.int64]]:
+    """Keys i · N + j, i < j, of the items whose values are equal."""
+    order = np.argsort(values, kind="stable")
+    ranked = values[order]
+    edges = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1], [True]]))
+    sizes = np.diff(edges)
+    parts: list[NDArray[np.int64]] = []
+    for size in np.unique(sizes[sizes > 1]):
+        groups = order[edges[:-1][sizes == size][:, None] + np.arange(size)]
+        one, other = (
+            np.triu_indices(int(size), 1) if size <= crowd else (np.zeros(size - 1, np.int64), np.arange(1, size))
+        )
+        parts.append((groups[:, one] * len(values) + groups[:, other]).ravel())
+    return parts
+
+
+def cosine_pairs(vectors: NDArray[np.float32], cosine: float) -> Pairs:
+    """Every pair i < j of unit vectors [N, E] whose inner product is at least `cosine`, in order. Rows with NaN are near to nothing."""
+    step = max(1, 2**22 // max(1, len(vectors)))
+    kept: list[Pairs] = [_NO_PAIRS]
+    for first in range(0, len(vectors), step):
+        near = vectors[first : first + step] @ vectors[first:].T >= cosine
+        one, other = np.nonzero(near)
+        ahead = other > one
+        kept.append(np.stack([one[ahead], other[ahead]], axis=1) + first)
+    return np.concatenate(kept)

@@ -1,0 +1,109 @@
+"""The sheet that steps look at: all rows of a build, over its shards (step.Sheet says what it promises)."""
+
+# pyright: reportUnknownParameterType=false
+# pyarrow ships no types.
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from chiasm.dataset.decisions import Decisions
+from chiasm.dataset.measure import MEASURES
+from chiasm.dataset.schema import SCHEMA, from_arrow
+from chiasm.dataset.shards import CONTENTS, MEASURED, Shard
+from chiasm.dataset.split import Key
+from chiasm.types import Record
+
+_OPEN = 16
+"""Shards that are kept open while rows of many are asked for in turn."""
+
+
+class ShardSheet:
+    """step.Sheet over read shards, with what was decided so far. Row numbers count through the shards in their order."""
+
+    def __init__(self, shards: Sequence[Path], root: Path | None) -> None:
+        self._root = root
+        self._shards = [Shard(path) for path in shards]
+        keys: list[Key] = []
+        pictures: list[NDArray[np.int64]] = []
+        measures: list[pa.RecordBatch] = []
+        self._starts = [0]
+        for shard in self._shards:
+            rows = shard.rows(["id", "image", "group", "split", CONTENTS, MEASURED])
+            columns = (rows.column(name).to_pylist() for name in ("id", "group", "split", CONTENTS))
+            keys += [Key(key, group, split, tuple(contents)) for key, group, split, contents in zip(*columns, strict=True)]
+            pictures.append(np.asarray(rows.column("image").value_lengths().fill_null(0)).astype(np.int64))
+            flat = rows.column(MEASURED).flatten()  # null where the struct is
+            measures.append(pa.RecordBatch.from_arrays(flat, schema=MEASURES))
+            self._starts.append(len(keys))
+        self._measures = pa.Table.from_batches(measures, MEASURES)
+        self.decisions = Decisions(keys, np.concatenate([np.zeros(0, np.int64), *pictures]))
+        self._open = lru_cache(_OPEN)(lambda number, columns: self._shards[number].rows(columns))
+
+    @property
+    def root(self) -> Path | None:
+        return self._root
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        return np.flatnonzero(self.decisions.alive)
+
+    @property
+    def keys(self) -> Sequence[Key]:
+        return [self.decisions.keys[row] for row in self.rows]
+
+    @property
+    def measures(self) -> pa.Table:
+        return self._measures if self.decisions.alive.all() else self._measures.take(pa.array(self.rows))
+
+    @property
+    def shards(self) -> int:
+        return len(self._shards)
+
+    def shard(self, number: int) -> tuple[Shard, int]:
+        """The shard and the number of its first row."""
+        return self._shards[number], self._starts[number]
+
+    def records(
+        self, rows: Sequence[int] | None = None, columns: Sequence[str] | None = None
+    ) -> Iterator[tuple[int, Record]]:
+        wanted = self.rows if rows is None else np.unique(np.asarray(rows, np.int64))
+        names = tuple(SCHEMA.names if columns is None else dict.fromkeys(("id", *columns)))
+        for number in range(self.shards):
+            shard, start = self.shard(number)
+            here = wanted[(wanted >= start) & (wanted < self._starts[number + 1])]
+            if not len(here):
+                continue
+            batch = shard.rows(names)
+            for begin in range(0, len(here), 64):  # media become Python's own bytes a few records at a time
+                some = here[begin : begin + 64]
+                found = from_arrow(batch.take(pa.array(some - start)))
+                for row, record in zip(some.tolist(), found, strict=True):
+                    yield row, self._placed(row, self.decided(row, record, names))
+
+    def decided(self, row: int, record: Record, columns: Sequence[str]) -> Record:
+        """`record` of the shards as decided so far, in the given columns."""
+        if not self.decisions.touches(row):
+            return record
+        whole = self.decisions.record(row, record, lambda members: self._take(members, tuple(columns)))
+        return Record(**{name: getattr(whole, name) for name in columns})
+
+    def _placed(self, row: int, record: Record) -> Record:
+        """With the group and the split that were decided."""
+        if row not in self.decisions.splits:
+            return record
+        return replace(record, group=self.decisions.groups[row], split=self.decisions.splits[row])
+
+    def _take(self, rows: Iterable[int], columns: tuple[str, ...]) -> Iterator[Record]:
+        for row in rows:
+            number = bisect_right(self._starts, row) - 1
+            # An empty shard starts where the next one does; bisect gives the last of them, which is the one that has the row.
+            batch = self._open(number, columns)
+            yield from from_arrow(batch.slice(row - self._starts[number], 1))
