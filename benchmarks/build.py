@@ -27,7 +27,24 @@ from chiasm.config import BuildConfig
 from chiasm.dataset.build import build
 from chiasm.types import Media, Record
 
-WORDS = "a the red blue small large cat dog house tree river stone bird runs sleeps over under near old new bright".split()
+WORDS = (
+    "a",
+    "the",
+    "red",
+    "blue",
+    "small",
+    "large",
+    "cat",
+    "dog",
+    "house",
+    "tree",
+    "river",
+    "runs",
+    "sleeps",
+    "over",
+    "under",
+    "near",
+)
 
 
 class Small:

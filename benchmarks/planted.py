@@ -1,7 +1,7 @@
 """What a build finds of faults that were planted: corrupt files, exact and near copies, wrong labels, copies across splits.
 
-`python benchmarks/planted.py [--items 10000] [--data FOLDER] [--keep FOLDER] [--json FILE]`. FOLDER holds openclipart and cifar10 (5,023 drawings, 10,000
-photographs); without it the pictures are the emoji of the `demo` extra. Pictures that are copies of each other already, by dedup itself, are left out
+`python benchmarks/planted.py [--items 10000] [--data FOLDER] [--keep FOLDER] [--json FILE]`. FOLDER holds openclipart and cifar10 (5,023 drawings,
+10,000 photographs); without it the pictures are the emoji of the `demo` extra. Pictures that are copies of each other already, by dedup itself, are left out
 before anything is planted: what the real collections hold is looked at by eye, not counted here.
 """
 
@@ -44,13 +44,18 @@ def pictures(data: Path | None) -> list[Item]:
         ]
     rows = [json.loads(line) for line in (data / "openclipart/manifest.jsonl").read_text(encoding="utf8").splitlines()]
     drawings = [
-        {"data": (data / "openclipart" / row["image"]).read_bytes(), "text": row["text"], "label": row["label"]} for row in rows
+        {"data": (data / "openclipart" / row["image"]).read_bytes(), "text": row["text"], "label": row["label"]}
+        for row in rows
     ]
     import pyarrow.parquet as pq
 
     table = pq.read_table(data / "cifar10/train.parquet", columns=["image", "text", "label"]).to_pylist()
     photos = [
-        {"data": row["image"]["bytes"] if isinstance(row["image"], dict) else row["image"], "text": row["text"], "label": str(row["label"])}
+        {
+            "data": row["image"]["bytes"] if isinstance(row["image"], dict) else row["image"],
+            "text": row["text"],
+            "label": str(row["label"]),
+        }
         for row in table
     ]
     return drawings + photos
@@ -71,7 +76,13 @@ def write(items: list[Item], folder: Path) -> None:
         for number, item in enumerate(items):
             key = item.get("id", f"{number:05}-x")
             (folder / "images" / f"{key}.bin").write_bytes(item["data"])
-            row = {"id": key, "image": f"images/{key}.bin", "text": item["text"], "label": item["label"], "split": item.get("split")}
+            row = {
+                "id": key,
+                "image": f"images/{key}.bin",
+                "text": item["text"],
+                "label": item["label"],
+                "split": item.get("split"),
+            }
             file.write(json.dumps({name: value for name, value in row.items() if value is not None}) + "\n")
 
 
@@ -130,17 +141,23 @@ def plant(base: list[Item], items: int, seed: int) -> tuple[list[Item], dict[str
     chosen = [base[index] for index in random.permutation(len(base))[: clean + counts["corrupt"]]]
     splits = ("train", "test", "validation")
     made: list[Item] = [
-        {**item, "id": f"clean{n:05}", "split": str(random.choice(splits, p=(0.8, 0.1, 0.1)))} for n, item in enumerate(chosen[:clean])
+        {**item, "id": f"clean{n:05}", "split": str(random.choice(splits, p=(0.8, 0.1, 0.1)))}
+        for n, item in enumerate(chosen[:clean])
     ]
     originals: dict[str, str] = {}
     sources = random.permutation(clean)
     copies: list[Item] = []
     for number in range(counts["exact"] + counts["near"] + counts["leaked"]):
         origin = made[sources[number]]
-        kind = "exact" if number < counts["exact"] else "near" if number < counts["exact"] + counts["near"] else "leaked"
+        kind = (
+            "exact" if number < counts["exact"] else "near" if number < counts["exact"] + counts["near"] else "leaked"
+        )
         change = CHANGES[number % len(CHANGES)]
         exact = kind == "exact" or (kind == "leaked" and number % 2 == 0)
-        copy = {**(dict(origin) if exact else change(origin, random)), "id": f"{kind}{number:05}-{'same' if exact else change.__name__}"}
+        copy = {
+            **(dict(origin) if exact else change(origin, random)),
+            "id": f"{kind}{number:05}-{'same' if exact else change.__name__}",
+        }
         if kind == "leaked":
             copy["split"] = "test" if origin["split"] == "train" else "train"
         originals[copy["id"]] = origin["id"]
@@ -208,10 +225,17 @@ def main() -> None:
         items, originals, wrong = plant(base, given.items, given.seed)
         write(items, work / "planted")
         started = time.monotonic()
-        config = BuildConfig(test=0.0, validation=0.0, dedup=DedupConfig(near="remove"), split=SplitConfig(prescribed="repair"))
+        config = BuildConfig(
+            test=0.0, validation=0.0, dedup=DedupConfig(near="remove"), split=SplitConfig(prescribed="repair")
+        )
         result = build(str(work / "planted"), work / "planted.lance", config)
         found = figures(result.path, result.ledger, originals, items)
-        found |= {"base": len(base), "mislabelled": len(wrong), "leaks by the build": result.leaks_total, "seconds": time.monotonic() - started}
+        found |= {
+            "base": len(base),
+            "mislabelled": len(wrong),
+            "leaks by the build": result.leaks_total,
+            "seconds": time.monotonic() - started,
+        }
         for name, value in found.items():
             print(f"{name:24} {value}")
         if given.json:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from chiasm.config import SYSTEMS, AnyRunConfig, BuildConfig, load_config, load_run, read_tree
+from chiasm.dataset.place import is_remote, plain
 from chiasm.dataset.table import Table
 from chiasm.errors import ConfigError
 from chiasm.types import MODALITIES, Embedder, Media
@@ -38,15 +39,16 @@ def build(
     progress: Progress | None = None,
     **settings: Any,
 ) -> Dataset:
-    """Turn a folder, a manifest or ``"emoji"`` into a table.
+    """Turn files, a manifest, another table or ``"emoji"`` into a table. Paths may be addresses: ``"s3://bucket/d.lance"``.
 
-    settings: the fields of BuildConfig, e.g. seed=1, test=0.2.
+    settings: the fields of BuildConfig, e.g. seed=1, test=0.2, dedup={"near": "remove"}.
     Raises ConfigError for unknown settings, DataError for a source that cannot be read.
     """
     from chiasm.dataset.build import build as build_table
 
     config = load_config(BuildConfig, base=settings)
-    result = build_table(str(source), Path(out), config, progress=progress, overwrite=overwrite)
+    model = None if config.model is None else load(config.model)
+    result = build_table(str(source), Path(out), config, progress=progress, overwrite=overwrite, model=model)
     return Dataset(result.path)
 
 
@@ -198,12 +200,12 @@ def run_config(
     if path.suffix in (".yaml", ".yml"):
         tree = read_tree(path, settings)
         return load_run(path, settings, _tried(tree))
-    if not path.is_dir():
+    if not path.is_dir() and not is_remote(path):
         raise ConfigError(f"{what}: neither a .yaml file nor a table; `chiasm build SOURCE OUT.lance` makes a table")
     tree = read_tree(None, settings)
     base: dict[str, Any] = _tried(tree)
     base.setdefault("train", {})
-    data: dict[str, Any] = {"table": str(path)}
+    data: dict[str, Any] = {"table": plain(path)}
     base["data"] = data
     if tree.get("system", "chiasm") == "chiasm":
         data["modalities"] = list(Dataset(path).modalities)

@@ -151,7 +151,7 @@ class DedupConfig(Section):
     )
     agree: Literal["all", "any"] = Field(
         default="all",
-        description="records of several modalities are copies where all that both have agree, or any of them; what agrees in part is kept in one split",
+        description="records are copies where everything that both have agrees, or any medium of it; what agrees in part is kept in one split",
     )
     picture: Annotated[int, Field(ge=0, le=20)] | None = Field(
         default=10,
@@ -292,7 +292,7 @@ class ClusterConfig(Section):
 
 
 class LabelErrorsConfig(Section):
-    """Labels that a model of all others does not believe (confident learning, arXiv 1911.00068)."""
+    """Labels that a probe on all others does not believe; confident learning is arXiv 1911.00068."""
 
     features: tuple[str, ...] = Field(default=(), description="as of a teacher")
     folds: Annotated[int, Field(ge=2, le=20)] = Field(default=5, description="parts of the cross-validation")
@@ -300,9 +300,10 @@ class LabelErrorsConfig(Section):
         default="report",
         description="mark: a label NAME:suggested; replace: the suggested class; remove: out of the table",
     )
-    rank: Literal["confident", "noise_rate"] = Field(
-        default="confident",
-        description="confident: every row that counts as another class; noise_rate: of these, as many a class as the joint estimates",
+    rank: Literal["likely", "confident", "noise_rate"] = Field(
+        default="likely",
+        description="likely: rows whose label is rather wrong than right; confident: all that count as another class, noise_rate: as many a "
+        "class as confident learning estimates: more are found, and more of them wrongly where features are weak",
     )
 
 

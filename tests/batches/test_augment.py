@@ -7,10 +7,12 @@ import pytest
 
 from chiasm.batches.augment import (
     PICTURE_DRAWS,
+    RAND_DRAWS,
     SOUND_DRAWS,
     augment_pictures,
     augment_sound,
     keep_tokens,
+    rand_augment,
     shifts,
 )
 
@@ -95,3 +97,12 @@ def test_kept_tokens_are_a_fair_sample(drop: float, kept: int | None) -> None:
     assert all(len(set(row)) == kept and list(row) == sorted(row) for row in keep.tolist())
     share = np.bincount(keep.ravel(), minlength=36) / 2000
     assert abs(share - kept / 36).max() < 0.05
+
+
+def test_rand_augment_changes_each_picture_by_its_own_numbers() -> None:
+    x = pictures()
+    u = np.random.default_rng(2).random((20, RAND_DRAWS))
+    changed = rand_augment(x, u, 15)
+    assert changed.shape == x.shape and changed.dtype == np.uint8
+    assert (changed != x).any((1, 2, 3)).sum() >= 15
+    assert (rand_augment(x[7:9], u[7:9], 15) == changed[7:9]).all()

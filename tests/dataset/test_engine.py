@@ -91,5 +91,5 @@ def test_one_engine_a_process(tmp_path: Path) -> None:
 def test_a_cluster_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chiasm.dataset.engine._RUNNER", [])
     config = BuildConfig(engine=EngineConfig(runner="ray", address="127.0.0.1:1"))
-    with pytest.raises(MachineError, match="127.0.0.1:1"):
+    with pytest.raises(MachineError, match=r"127\.0\.0\.1:1"):
         build(ListSource([record(1)]), tmp_path / "d.lance", config)

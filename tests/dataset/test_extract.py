@@ -154,6 +154,8 @@ def test_where_nothing_stands_out_there_is_nothing() -> None:
     assert find_regions(scene([]), 8) == []
     assert find_regions(scene([(0, 0, 160, 120)]), 8) == []
     assert find_regions(np.zeros((1, 300, 3), np.uint8), 8) == []
+    assert find_regions(np.full((40, 40, 3), 7, np.uint8), 8) == []
+    assert otsu(np.full(9, 3.0)) == 3
 
 
 def test_otsu_against_every_threshold() -> None:

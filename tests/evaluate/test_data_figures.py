@@ -96,7 +96,10 @@ def test_balance_and_intersections(make_table: Make) -> None:
 
 
 def test_groups_widen_the_interval(make_table: Make) -> None:
-    records = [replace(record, group=f"g{n // 30}") for n, record in enumerate(sorted(people(), key=lambda r: r.labels[0].value))]
+    records = [
+        replace(record, group=f"g{n // 30}")
+        for n, record in enumerate(sorted(people(), key=lambda r: r.labels[0].value))
+    ]
     rows = read_rows(make_table(records))
     one = next(a for a in attributes(rows, draw(rows, 16)) if a.name == "who")
     whole, single = balance(one, rows.groups, 0), balance(one, np.arange(600), 0)
@@ -152,7 +155,7 @@ def test_planted_copies_and_leaks(make_table: Make) -> None:
 
 def test_agreement_finds_swapped_captions(make_table: Make) -> None:
     records = [replace(record, split="train") for record in shapes()]
-    wrong = [5, 25, 45, 70]
+    wrong = [3, 21, 42, 63]
     swapped = list(records)
     for n, row in enumerate(wrong):
         swapped[row] = replace(records[row], texts=records[wrong[n - 1]].texts)
@@ -160,8 +163,8 @@ def test_agreement_finds_swapped_captions(make_table: Make) -> None:
     one = agreements(rows, draw(rows, 200))["text-image"]
     place = dict(zip(one.at.tolist(), one.place.tolist(), strict=True))
     right = np.mean([place[row] for row in place if row not in wrong])
-    assert right > 0.8
-    assert np.mean([place[row] for row in wrong]) < 0.65 < right
+    assert right > 0.85
+    assert np.mean([place[row] for row in wrong]) < 0.45
     assert one.by.startswith("a linear baseline")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,7 @@ def clip(seed: int = 0) -> bytes:
     return write_video(np.random.default_rng(seed).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8), 4)
 
 
-def write(root: Path, files: dict[str, bytes | str]) -> Path:
+def write(root: Path, files: Mapping[str, bytes | str]) -> Path:
     for name, content in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,3 +78,37 @@ def read(path: Path, *, decode: bool = True, **config: Any) -> Read:
         [item for item in refusals if item.part == "record"],
         [item for item in refusals if item.part != "record"],
     )
+
+
+INFO = {"description": "COCO 2017 Dataset", "year": 2017}
+LICENSES = [{"url": "http://creativecommons.org/licenses/by/2.0/", "id": 4, "name": "Attribution License"}]
+
+
+def image(number: int, width: int = 20, height: int = 10) -> dict[str, Any]:
+    name = f"{number:012d}.jpg"
+    return {"license": 4, "file_name": name, "height": height, "width": width, "id": number, "coco_url": "http://x"}
+
+
+def coco(root: Path, extra: list[dict[str, Any]] | None = None, captions: list[dict[str, Any]] | None = None) -> Path:
+    images = [image(139), image(285), image(632)]
+    objects = [
+        {"segmentation": [[0, 0, 10, 0, 10, 5, 0, 5]], "area": 50, "iscrowd": 0, "image_id": 139, "bbox": [0, 0, 10, 5],
+         "category_id": 17, "id": 1},
+        {"segmentation": {"counts": [100, 20, 80], "size": [10, 20]}, "area": 20, "iscrowd": 1, "image_id": 139,
+         "bbox": [10, 0, 12, 10], "category_id": 64, "id": 2},
+        *(extra or []),
+    ]  # fmt: skip
+    said = [{"image_id": 139, "id": 7, "caption": "A cat."}, {"image_id": 139, "id": 8, "caption": "A cat, asleep."}]
+    said += [{"image_id": 285, "id": 9, "caption": "A bear."}, {"image_id": 632, "id": 10, "caption": "A room."}]
+    categories = [
+        {"supercategory": "animal", "id": 17, "name": "cat"},
+        {"supercategory": "f", "id": 64, "name": "plant"},
+    ]
+    head = {"info": INFO, "licenses": LICENSES, "images": images}
+    write(root, {
+        "annotations/instances_val2017.json": json.dumps({**head, "annotations": objects, "categories": categories}),
+        "annotations/captions_val2017.json": json.dumps({**head, "annotations": said + (captions or [])}),
+        "val2017/000000000139.jpg": picture(1, "JPEG"),
+        "val2017/000000000285.jpg": picture(2, "JPEG"),
+    })  # fmt: skip
+    return root

@@ -281,3 +281,19 @@ def test_what_is_no_archive(name: str, tmp_path: Path) -> None:
         except DataError:
             continue
         assert not items.records
+
+
+def test_a_tar_beside_pictures_that_is_no_data_set(tmp_path: Path) -> None:
+    tar(tmp_path / "backup.tgz", {"home/notes.csv": b"a,b", "home/x/y.txt": b"z", "etc/a.txt": b"b"}, "w:gz")
+    found = read(write(tmp_path, {"a.png": picture(1), "a.txt": "words"}))
+    assert found.source.found.startswith("folder") and found.refused == [("backup.tgz", "unknown_kind")]
+
+
+def test_parts_of_a_sample(tmp_path: Path) -> None:
+    files = {"1.seg.png": picture(1), "1.png": picture(2), "1.en.wav": sound(1), "1.de.txt": b"drei"}
+    (record,) = read(tar(tmp_path / "x.tar", files)).records.values()
+    assert [(part.kind, part.language) for part in (*record.image, *record.audio)] == [
+        ("seg", None),
+        (None, None),
+        (None, "en"),
+    ]

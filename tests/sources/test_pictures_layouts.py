@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from source_trees import clip, picture, read, sound, write
+from source_trees import clip, coco, picture, read, sound, write
 
 from chiasm.errors import MediaError
 from chiasm.sources import json_stream
@@ -19,39 +19,6 @@ from chiasm.sources.json_stream import json_items
 from chiasm.sources.listing import Listing
 from chiasm.sources.outlines import draw_mask, unpack_counts
 from chiasm.types import Box, Label, Text
-
-INFO = {"description": "COCO 2017 Dataset", "year": 2017}
-LICENSES = [{"url": "http://creativecommons.org/licenses/by/2.0/", "id": 4, "name": "Attribution License"}]
-
-
-def image(number: int, width: int = 20, height: int = 10) -> dict[str, Any]:
-    name = f"{number:012d}.jpg"
-    return {"license": 4, "file_name": name, "height": height, "width": width, "id": number, "coco_url": "http://x"}
-
-
-def coco(root: Path, extra: list[dict[str, Any]] | None = None, captions: list[dict[str, Any]] | None = None) -> Path:
-    images = [image(139), image(285), image(632)]
-    objects = [
-        {"segmentation": [[0, 0, 10, 0, 10, 5, 0, 5]], "area": 50, "iscrowd": 0, "image_id": 139, "bbox": [0, 0, 10, 5],
-         "category_id": 17, "id": 1},
-        {"segmentation": {"counts": [100, 20, 80], "size": [10, 20]}, "area": 20, "iscrowd": 1, "image_id": 139,
-         "bbox": [10, 0, 12, 10], "category_id": 64, "id": 2},
-        *(extra or []),
-    ]  # fmt: skip
-    said = [{"image_id": 139, "id": 7, "caption": "A cat."}, {"image_id": 139, "id": 8, "caption": "A cat, asleep."}]
-    said += [{"image_id": 285, "id": 9, "caption": "A bear."}, {"image_id": 632, "id": 10, "caption": "A room."}]
-    categories = [
-        {"supercategory": "animal", "id": 17, "name": "cat"},
-        {"supercategory": "f", "id": 64, "name": "plant"},
-    ]
-    head = {"info": INFO, "licenses": LICENSES, "images": images}
-    write(root, {
-        "annotations/instances_val2017.json": json.dumps({**head, "annotations": objects, "categories": categories}),
-        "annotations/captions_val2017.json": json.dumps({**head, "annotations": said + (captions or [])}),
-        "val2017/000000000139.jpg": picture(1, "JPEG"),
-        "val2017/000000000285.jpg": picture(2, "JPEG"),
-    })  # fmt: skip
-    return root
 
 
 def test_coco(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from chiasm.cli.output import Json, print_json, say, show
+from chiasm.errors import DataError
 
 if TYPE_CHECKING:
+    from chiasm.config import BuildConfig
     from chiasm.dataset.build import BuildResult
     from chiasm.dataset.steps import StepReport
     from chiasm.types import Embedder
@@ -58,6 +60,10 @@ def build(
     from chiasm.dataset.place import plain
 
     settings = load_config(BuildConfig, config, overrides or ())
+    if settings.report.fail_if:
+        from chiasm.evaluate.data_checks import validate
+
+        validate(settings.report.fail_if)  # before the work, not after it
     with Progress() as progress:
         result = build_table(
             source, out, settings, progress=progress, overwrite=overwrite, model=_model(settings.model), told=say
@@ -66,9 +72,25 @@ def build(
         say(line)
     if as_json:
         print_json(_as_json(result))
+    else:
+        show(*_lines(result))
+    _check(result, settings)
+    if not as_json:
+        say(f"next: chiasm train {plain(result.path)}")
+
+
+def _check(result: BuildResult, settings: BuildConfig) -> None:
+    """Raises DataError where the table, which stays, meets a condition of `report.fail_if`."""
+    if not settings.report.fail_if:
         return
-    show(*_lines(result))
-    say(f"next: chiasm train {plain(result.path)}")
+    from chiasm.cli.progress import Progress
+    from chiasm.dataset.table import Table
+    from chiasm.evaluate.data_report import failures
+
+    with Progress() as progress:
+        failed = failures(Table(result.path), settings.report, progress=progress)
+    if failed:
+        raise DataError("; ".join(failed))
 
 
 def _model(run: str | None) -> Embedder | None:

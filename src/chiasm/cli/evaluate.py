@@ -80,9 +80,9 @@ def evaluate(
     What else is measured (who is served worse, probes of order and count, explanations against boxes …): docs/evaluation.md.
     """
     from chiasm.cli.conversions import conversion_tables, measure_converting
+    from chiasm.cli.evaluate_tables import against_tables, further_tables
     from chiasm.cli.progress import Progress
     from chiasm.dataset.table import Table
-    from chiasm.cli.evaluate_tables import against_tables, further_tables
     from chiasm.evaluate.against import against as compare
     from chiasm.evaluate.probes_similarity import rated_similarity, read_ratings
     from chiasm.evaluate.protocols import check_protocols

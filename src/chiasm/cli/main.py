@@ -25,6 +25,7 @@ VERBS = {
     "augment": "Show changed copies of a table's rows, as a build makes them.",
     "train": "Train a model and write its run folder.",
     "evaluate": "Measure a model on a table: retrieval and zero-shot.",
+    "metrics": "Measure results in plain files: captions, answers, rankings, transcripts, boxes …",
     "index": "Embed every record and index it, to be searched.",
     "search": "Ask a table with words, a picture, a sound or a clip.",
     "convert": "Convert pictures, sounds, clips and texts into each other.",

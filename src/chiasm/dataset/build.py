@@ -33,8 +33,9 @@ class BuildResult:
     records that were kept. The table has accepted + added rows.
 
     reasons: ledger rows by reason. leaks: ways in which the source's own splits share content (chiasm's own
-    splits have none), in words the first of `leaks_total`. too_small: splits that were asked for and hold fewer than 2 rows. found: what the source was recognised as, and by what.
-    steps: what each step over the whole did. resumed: shards that an earlier, interrupted build had finished, of `shards`.
+    splits have none), in words the first of `leaks_total`. too_small: splits that were asked for and hold fewer than 2 rows.
+    found: what the source was recognised as, and by what. steps: what each step over the whole did.
+    resumed: shards that an earlier, interrupted build had finished, of `shards`.
     """
 
     path: Path
@@ -109,7 +110,13 @@ def open_any(spec: str, config: BuildConfig) -> Source:
 
 
 def _build(
-    source: Source, out: Path, config: BuildConfig, work: Work, progress: Progress | None, model: Embedder | None, started: float
+    source: Source,
+    out: Path,
+    config: BuildConfig,
+    work: Work,
+    progress: Progress | None,
+    model: Embedder | None,
+    started: float,
 ) -> BuildResult:
     source.prepare(progress)
     counts = cut(source, config, work, progress)
@@ -168,7 +175,9 @@ def _examine(source: Source, config: BuildConfig, work: Work, shards: int, progr
     """Examine what is not examined yet; how many shards were."""
     missing = [number for number in range(shards) if not usable(work.read(number))]
     # Sources by name made their media themselves; their tables stay free of measures.
-    vouched = source.checked or (frozenset({"text"}) if source.root is None and source.name in EMBEDDED else frozenset[str]())
+    vouched = source.checked or (
+        frozenset({"text"}) if source.root is None and source.name in EMBEDDED else frozenset[str]()
+    )
     root = None if source.root is None else str(source.root.resolve())
     task = Task(root, tuple(sorted(vouched)), config, str(work.stop))
     examine_all([(work.given(number), work.read(number)) for number in missing], task, total=shards, progress=progress)

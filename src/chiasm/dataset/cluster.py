@@ -62,10 +62,11 @@ def cluster_hdbscan(x: Floats, smallest: int, seed: int = 0) -> Clusters:
 
     if len(x) <= smallest:
         return Clusters(np.full(len(x), NOISE, np.int64), float("nan"), {})
+    kind: Any = HDBSCAN
     with threadpool_limits(1):
         width = min(DENSITY_WIDTH, *x.shape)
         short = PCA(width, random_state=seed, svd_solver="full").fit_transform(x) if width < x.shape[1] else x
-        raw = HDBSCAN(min_cluster_size=smallest, copy=True).fit_predict(short)
+        raw = kind(min_cluster_size=smallest, copy=True).fit_predict(short)
         labels = by_size(np.asarray(raw, np.int64))
         return Clusters(labels, silhouette(x, labels, seed), {})
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 from chiasm.building import DedupConfig
 from chiasm.dataset.alike import THUMB, picture_error, same_numbers, sound_error
 from chiasm.dataset.measure import content
-from chiasm.dataset.near import Pairs, as_words, cosine_pairs, distances, hamming_search, minhash_pairs
-from chiasm.dataset.signatures import PERMUTATIONS, PICTURE_BYTES, plain_text, shingles
+from chiasm.dataset.near import Pairs, as_words, cosine_pairs, distances, hamming_search, jaccards, minhash_pairs
+from chiasm.dataset.signatures import PERMUTATIONS, plain_text, shingles
 from chiasm.dataset.split import Key
 from chiasm.dataset.step import Embedder, Sheet
 from chiasm.errors import ConfigError, MediaError
@@ -37,7 +38,7 @@ LOADED = 4096
 """Items whose contents are in memory at a time while pairs are looked at."""
 MEAN, WORST, PART = 7.0, 19.0, 0.2
 """Grey levels by which copies of a picture differ at most, on average and in their worst place, and the share of what there is to see.
-Measured on drawings and photographs: LOG.md."""
+Tried on drawings and photographs, see benchmarks/planted.py."""
 SOUND = 3.5
 """dB by which copies of a sound differ at most."""
 
@@ -133,7 +134,7 @@ def row_pairs(items: Items) -> set[tuple[int, int]]:
 
 
 def _digests(keys: Sequence[Key]) -> dict[str, list[list[str]]]:
-    """The digests of each row's pictures, and of its sounds and then clips. A picture has two in its key, of bytes and of pixels: the second counts."""
+    """The digests of each row's pictures, and of its sounds and then clips. Of a picture's two, of bytes and of pixels, the second counts."""
     found: dict[str, list[list[str]]] = {"image": [], "other": []}
     for key in keys:
         pictures = [digest for digest in key.contents if digest.startswith("pixels:")]
@@ -203,7 +204,7 @@ def _grouped(words: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], list[NDArra
     codes, inverse = np.unique(words, axis=0, return_inverse=True)
     order = np.argsort(inverse.ravel(), kind="stable")
     edges = np.searchsorted(inverse.ravel()[order], np.arange(len(codes) + 1))
-    return codes, [order[low : min(high, low + CROWD)] for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    return codes, [order[low : min(high, low + CROWD)] for low, high in pairwise(edges.tolist())]
 
 
 def _expand(near: Pairs, members: list[NDArray[np.int64]]) -> Pairs:
@@ -301,13 +302,15 @@ def _near_texts(sheet: Sheet, numbers: NDArray[np.int64], measures: pa.Table, it
             rows[row]: " \n ".join(text.text for text in record.texts)
             for row, record in sheet.records(list(rows), ["texts"])
         }
-        sets = {item: np.unique(shingles([text])[0]) for item, text in texts.items()}
-        told: list[str | None] = []
-        for a, b in block.tolist():
-            shared = len(np.intersect1d(sets[a], sets[b], assume_unique=True))
-            share = shared / (len(sets[a]) + len(sets[b]) - shared)
-            same = share >= jaccard and same_numbers(plain_text(texts[a]), plain_text(texts[b]))
-            told.append(f"Jaccard {share:.2f}" if same else None)
+        order = {item: at for at, item in enumerate(texts)}
+        placed = np.array([(order[a], order[b]) for a, b in block.tolist()], np.int64)
+        shares = jaccards(*shingles(list(texts.values())), placed)
+        told = [
+            f"Jaccard {share:.2f}"
+            if share >= jaccard and same_numbers(plain_text(texts[a]), plain_text(texts[b]))
+            else None
+            for share, (a, b) in zip(shares.tolist(), block.tolist(), strict=True)
+        ]
         _learn(items, block, told)
 
 

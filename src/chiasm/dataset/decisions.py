@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -47,7 +46,17 @@ class Decisions:
     def apply(self, step: str, outcome: Outcome) -> list[Rejected]:
         """Take what `step` decided; the ledger's rows that come of it. Raises ValueError where it speaks of rows that are not there."""
         rows = np.flatnonzero(self.alive)
-        for what in ("removed", "merged", "labels", "replaced_labels", "boxes", "relations", "texts", "splits", "groups"):
+        for what in (
+            "removed",
+            "merged",
+            "labels",
+            "replaced_labels",
+            "boxes",
+            "relations",
+            "texts",
+            "splits",
+            "groups",
+        ):
             wrong = [row for row in getattr(outcome, what) if not (0 <= row < len(self.alive) and self.alive[row])]
             if wrong:
                 raise ValueError(f"the step {step} names rows in `{what}` that are not there, first {wrong[0]}")
@@ -127,7 +136,9 @@ class Decisions:
                 same.tie(mine.group, other.group)
             contents = tuple(dict.fromkeys((*mine.contents, *other.contents)))
             self.keys[target] = Key(mine.id, mine.group or other.group, mine.split or other.split, contents)
-            refused.append(Rejected(other.id, "record", ALIGNED, f"joined the row {mine.id!r}, which holds its content"))
+            refused.append(
+                Rejected(other.id, "record", ALIGNED, f"joined the row {mine.id!r}, which holds its content")
+            )
             self.alive[row] = False
         if same.any:
             self.keys = [key if key.group is None else replace(key, group=same.of(key.group)) for key in self.keys]

@@ -78,19 +78,15 @@ def _links(items: Mapping[str, Items], count: int, agree: str) -> list[Link]:
     held = {name: _held(items[name], count) for name in MODALITIES}
     links: list[Link] = []
     for i, j in sorted(set().union(*(row_pairs(items[name]) for name in MODALITIES), _whole_records(held, count))):
-        told: dict[str, str] = {}
-        shared = 0
-        for name in MODALITIES:
-            left, right = held[name][i], held[name][j]
-            if left and right:
-                shared += 1
-                how = alike(items[name], left, right)
-                if how is not None:
-                    told[name] = how
+        shared = [name for name in MODALITIES if held[name][i] and held[name][j]]
+        found = {name: alike(items[name], held[name][i], held[name][j]) for name in shared}
+        told = {name: how for name, how in found.items() if how is not None}
         if told:
-            whole = agree == "any" or len(told) == shared
+            # With media on both sides, a text alone may be the name of a class.
+            by_media = set(told) != {"text"} or shared == ["text"]
+            whole = by_media if agree == "any" else len(told) == len(shared)
             how = ", ".join(_told(name, apart) for name, apart in told.items())
-            links.append(Link(i, j, whole, not any(told.values()), how, set(told) != {"text"}))
+            links.append(Link(i, j, whole, not any(told.values()), how, by_media))
     return links
 
 

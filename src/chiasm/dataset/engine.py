@@ -9,13 +9,15 @@ it was done. Daft and Ray are imported only here, and only when a build gets her
 from __future__ import annotations
 
 import json
+import logging
 import os
 import queue
+import signal
 import socket
 import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +28,7 @@ from chiasm import errors
 from chiasm.building import EngineConfig
 from chiasm.config import BuildConfig
 from chiasm.dataset.examine import Examined, examine
-from chiasm.dataset.schema import SCHEMA, from_arrow, to_arrow
+from chiasm.dataset.schema import from_arrow, to_arrow
 from chiasm.dataset.shards import CONTENTS, MEASURED, READ, Shard, write_shard
 from chiasm.errors import ChiasmError, ConfigError, MachineError
 from chiasm.sources import Progress
@@ -39,6 +41,9 @@ _GATES: dict[str, threading.Semaphore] = {}
 
 _RUNNER: list[str] = []
 """The runner that this process has taken, once it has."""
+
+_PATIENCE = 900
+"""Seconds until a node of the cluster must have begun to work."""
 
 _STOPPED = "stopped"
 
@@ -71,11 +76,11 @@ def examine_shard(given: str, read: str, task: str) -> str:
 
 def _examine(given: Path, read: Path, task: Task) -> str:
     shard = Shard(given)
-    root = None if task.root is None else Path(task.root)
+    root, stop = None if task.root is None else Path(task.root), Path(task.stop)
     vouched, embed = frozenset(task.vouched), task.config.embed_media
     found: list[Examined] = []
     for record in from_arrow(shard.rows()):
-        if os.path.exists(task.stop):
+        if stop.exists():
             return json.dumps([_STOPPED, ""])
         found.append(examine(record, root, vouched, embed, task.config))
     kept = [(one, one.record) for one in found if one.record is not None]
@@ -106,7 +111,12 @@ def examine_all(
     if not shards:
         return
     frame = _frame(shards, task.config.engine, task.config.workers)
-    settings = {"root": task.root, "vouched": task.vouched, "config": task.config.model_dump(mode="json"), "stop": task.stop}
+    settings = {
+        "root": task.root,
+        "vouched": task.vouched,
+        "config": task.config.model_dump(mode="json"),
+        "stop": task.stop,
+    }
     said: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
     _GATES[task.stop] = threading.Semaphore(task.config.workers)
     # In a thread of its own, so that this one hears Ctrl-C at once and not when Daft comes back with a shard.
@@ -153,17 +163,32 @@ def _frame(shards: Sequence[tuple[Path, Path]], config: EngineConfig, workers: i
     import daft
 
     # Daft takes a runner once for the life of a process.
-    if _RUNNER and _RUNNER != [config.runner]:
-        raise ConfigError(f"engine.runner={config.runner}: this process has built with {_RUNNER[0]}; take a process for each")
+    if _RUNNER and config.runner not in _RUNNER:
+        raise ConfigError(
+            f"engine.runner={config.runner}: this process has built with {_RUNNER[0]}; take a process for each"
+        )
     if not _RUNNER:
         if config.runner == "ray":
             _start_ray(config, workers)
-            daft.set_runner_ray(noop_if_initialized=True)
+            daft.set_runner_ray(noop_if_initialized=True, worker_startup_timeout=_PATIENCE)
         else:
             daft.set_runner_native()
+            _keep_ctrl_c()
         _RUNNER.append(config.runner)
     frame = daft.from_pydict({"given": [str(given) for given, _ in shards], "read": [str(read) for _, read in shards]})
     return frame if config.runner == "embedded" else frame.into_partitions(min(len(shards), 1024))
+
+
+def _keep_ctrl_c() -> None:
+    """Take Ctrl-C back from Daft, whose first query of a process begins to listen to it: it would give up the query and leave threads in Python
+    code behind, at which the interpreter aborts when it ends. `examine_all` ends the work itself.
+    """
+    import daft
+
+    handler = signal.getsignal(signal.SIGINT)
+    daft.from_pydict({"row": [0]}).select(daft.col("row") + 1).collect()
+    if handler is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, handler)
 
 
 def _start_ray(config: EngineConfig, workers: int) -> None:
@@ -175,11 +200,11 @@ def _start_ray(config: EngineConfig, workers: int) -> None:
         return
     try:
         if config.address is None:
-            ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         else:
             _check_address(config.address)
-            ray.init(config.address, log_to_driver=False, logging_level="ERROR")
-    except (OSError, RuntimeError, ValueError) as error:
+            ray.init(config.address, log_to_driver=False, logging_level=logging.ERROR)
+    except Exception as error:  # Ray raises Exception itself where a node does not start
         where = "" if config.address is None else f" at {config.address}"
         raise MachineError(f"Ray cannot be started or reached{where}: {str(error).splitlines()[0]}") from None
 

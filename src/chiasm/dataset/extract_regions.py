@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,7 +39,9 @@ def find_regions(pixels: NDArray[np.uint8], most: int) -> list[Sides]:
     limit = max(otsu(distance), LEAST)
     mask = distance > limit
     mask = ndimage.binary_closing(ndimage.binary_opening(np.pad(mask, 2)), iterations=2)[2:-2, 2:-2]
-    numbers, count = ndimage.label(ndimage.binary_fill_holes(mask), structure=np.ones((3, 3)))
+    labelled: Any = ndimage.label(ndimage.binary_fill_holes(mask), structure=np.ones((3, 3)))
+    numbers: NDArray[np.int32] = labelled[0]
+    count = int(labelled[1])
     area = np.bincount(numbers.ravel(), minlength=count + 1)
     found: list[tuple[int, Sides]] = []
     for number, place in enumerate(ndimage.find_objects(numbers), 1):
@@ -68,13 +72,16 @@ def ground_distance(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def otsu(value: NDArray[np.float64]) -> float:
-    """The threshold that parts `value` into two groups of greatest variance between them (Otsu 1979), by a histogram of 256 bins."""
+    """The threshold that parts `value` into two groups of greatest variance between them (Otsu 1979), by 256 bins; its maximum where all are
+    alike."""
     count, edges = np.histogram(value, 256)
     centre = (edges[:-1] + edges[1:]) / 2
     below = np.cumsum(count)
     above = below[-1] - below
     total = np.cumsum(count * centre)
     ok = (below > 0) & (above > 0)
+    if not ok.any():
+        return float(value.max())
     mean_below = total / np.maximum(below, 1)
     mean_above = (total[-1] - total) / np.maximum(above, 1)
     between = np.where(ok, below * above * (mean_below - mean_above) ** 2.0, -1.0)

@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -214,7 +215,7 @@ def _text(sheet: Sheet, name: str, seed: int) -> Part:
     from sklearn.decomposition import TruncatedSVD
     from threadpoolctl import threadpool_limits
 
-    counts = hash_texts(joined_text(record) for _, record in sheet.records(columns=["texts"]))
+    counts: Any = hash_texts(joined_text(record) for _, record in sheet.records(columns=["texts"]))
     present = np.diff(counts.indptr) > 0
     used = np.flatnonzero(np.bincount(counts.indices, minlength=counts.shape[1]))
     counts = counts[:, used]
@@ -238,7 +239,7 @@ def _column(sheet: Sheet, name: str) -> Part:
     else:
         raise ConfigError(f"features: column {key!r} holds {column.type}, which is no number or vector")
     value = value.reshape(len(sheet.rows), -1).astype(np.float32)
-    present = np.isfinite(value).all(axis=1)
+    present: NDArray[np.bool_] = np.asarray(np.isfinite(value).all(axis=1), np.bool_)
     return Part(name, "column", np.where(present[:, None], value, 0).astype(np.float32), present)
 
 

@@ -47,7 +47,7 @@ def check_labels(
     codes = renumber[coded.codes]
     places = np.flatnonzero(known & (codes >= 0))
     labels = codes[places]
-    fold = assign_folds(labels, [labelling.groups[place] for place in places], config.folds, seed)
+    fold = assign_folds(labels, [labelling.groups[int(place)] for place in places], config.folds, seed)
     probabilities = out_of_sample(features.standardised()[places], labels, len(kept), fold)
     found = find_label_errors(labels, probabilities, config.rank)
     classes = [coded.classes[index] for index in kept]
@@ -65,13 +65,14 @@ def check_labels(
         "found": len(wrong),
         "action": config.action,
         "estimated_noise": found.noise,
+        "confident_noise": float(found.joint.sum() - np.trace(found.joint)),
         "held_out_accuracy": float((probabilities.argmax(axis=1) == labels).mean()),
         "pairs": [
             [*pair, n] for pair, n in Counter((given, better) for _, given, better, _ in wrong).most_common(PAIRS)
         ],
         "examples": [
-            {"id": labelling.ids[place], "given": given, "suggested": better, "quality": quality}
-            for place, given, better, quality in wrong[:EXAMPLES]
+            {"id": labelling.ids[place], "given": given, "suggested": better, "quality": right}
+            for place, given, better, right in wrong[:EXAMPLES]
         ],
     }
 

@@ -1,4 +1,5 @@
-"""Labels that are probably wrong: confident learning (Northcutt et al. 2021, arXiv 1911.00068).
+"""Labels that are probably wrong, by what a model of the others says: by a mixture of right and wrong labels, or by confident learning
+(Northcutt et al. 2021, arXiv 1911.00068).
 
 Letters: n rows · k classes.
 """
@@ -11,50 +12,94 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from chiasm.dataset.calibration import softmax
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+
+Rank = Literal["likely", "confident", "noise_rate"]
+
+LIKELY = 0.5
+"""Probability of being wrong from which a label is told."""
+
+MOST = 0.5
+"""Share of wrong labels, at most: beyond that there is nothing to learn from."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelErrors:
     """rows: int64 [e], likeliest errors first · suggested: int64 [e], the class each probably is ·
-    quality: float64 [n], the normalised margin (p(given) − max p(other) + 1) / 2 of every row, low where a label is not believed ·
-    joint: float64 [k, k], the estimated share of rows with given class i and true class j · noise: its sum off the diagonal.
+    quality: float64 [n], the probability that a row's label is right · noise: the estimated share of wrong labels ·
+    joint: float64 [k, k], the share of rows with given class i and true class j as confident learning estimates it.
     """
 
     rows: Ints
     suggested: Ints
     quality: Floats
-    joint: Floats
     noise: float
+    joint: Floats
 
 
-def find_label_errors(
-    labels: Ints, probabilities: Floats, rank: Literal["confident", "noise_rate"] = "confident"
-) -> LabelErrors:
+def find_label_errors(labels: Ints, probabilities: Floats, rank: Rank = "likely") -> LabelErrors:
     """Which of `labels` [n] are not believed by out-of-sample `probabilities` [n, k].
 
-    A row counts confidently as class j where p(j) reaches the mean p(j) of the rows labelled j; of several, the likeliest
-    (equation 1). confident: every row that counts as another class (C_confusion). noise_rate: of the rows labelled i, the n · joint[i, j]
-    with the largest p(j) − p(i), for each j (prune by noise rate). A row is suggested the likeliest class but its own.
+    likely: rows that are wrong with a probability of LIKELY by `error_probabilities`. confident: every row that confidently counts as
+    another class (C_confusion): p(j) reaches the mean p(j) of the rows labelled j (equation 1); with a weak model these are many. noise_rate:
+    of the rows labelled i, the n · joint[i, j] with the largest p(j) − p(i), for each j (prune by noise rate). A row is suggested the
+    likeliest class but its own.
     """
     n, classes = probabilities.shape
     rows = np.arange(n)
-    given = probabilities[rows, labels] if n else np.zeros(0)
+    wrong_by, noise = error_probabilities(labels, probabilities)
     others = probabilities.copy()
     others[rows, labels] = -1.0
-    quality = (given - others.max(axis=1, initial=0.0) + 1) / 2
     counted = confident_classes(labels, probabilities)
     joint = estimate_joint(labels, counted, classes)
-    if rank == "confident":
-        wrong = (counted >= 0) & (counted != labels)
-        suggested = np.where(wrong, counted, labels)
+    if rank == "likely":
+        suggested = np.where(wrong_by >= LIKELY, others.argmax(axis=1), labels)
+    elif rank == "confident":
+        suggested = np.where(counted >= 0, counted, labels)
     else:
         suggested = _prune_by_noise_rate(labels, probabilities, joint)
-        wrong = suggested != labels
-    found = np.flatnonzero(wrong)
-    found = found[np.argsort(quality[found], kind="stable")]
-    return LabelErrors(found, suggested[found], quality, joint, float(joint.sum() - np.trace(joint)))
+    found = np.flatnonzero(suggested != labels)
+    found = found[np.argsort(-wrong_by[found], kind="stable")]
+    return LabelErrors(found, suggested[found], 1 - wrong_by, noise, joint)
+
+
+def error_probabilities(labels: Ints, probabilities: Floats) -> tuple[Floats, float]:
+    """P(wrong) [n] of each label, and the share ν of wrong ones.
+
+    A label is right with 1 − ν, and then of class c with p(c) at a temperature T; or wrong, and then any other class alike. T and ν are those
+    that make the labels likeliest, so that a weak model, which doubts much, accuses little: what is left unexplained by its
+    own doubt is noise.
+    """
+    from scipy.optimize import minimize_scalar
+
+    n, classes = probabilities.shape
+    if not n:
+        return np.zeros(0), 0.0
+    rows = np.arange(n)
+    logits = np.log(np.maximum(probabilities, 1e-12))
+
+    def best_noise(given: Floats) -> tuple[float, float]:
+        """The likeliest ν for p(given) [n], and the mean negative log-likelihood that it leaves; the likelihood is concave in ν."""
+        other = (1 - given) / (classes - 1)
+
+        def loss(noise: float) -> float:
+            return float(-np.log(np.maximum((1 - noise) * given + noise * other, 1e-300)).mean())
+
+        found = minimize_scalar(loss, bounds=(0.0, MOST), method="bounded", options={"xatol": 1e-5})
+        return float(found.x), float(found.fun)
+
+    def at(log_temperature: float) -> Floats:
+        return softmax(logits, float(np.exp(log_temperature)))[rows, labels]
+
+    found = minimize_scalar(lambda log_t: best_noise(at(log_t))[1], bounds=(-2.0, 2.0), method="bounded")
+    given = at(float(found.x))
+    noise = best_noise(given)[0]
+    right, wrong = (1 - noise) * given, noise * (1 - given) / (classes - 1)
+    return wrong / np.maximum(right + wrong, 1e-300), noise
 
 
 def confident_classes(labels: Ints, probabilities: Floats) -> Ints:

@@ -117,8 +117,9 @@ def _patterns(sheet: Sheet, name: str, function: LabelFunctionConfig, patterns: 
 
     def flush() -> None:
         column = pa.array(texts, pa.string())
+        count = pc.count_substring_regex  # pyright: ignore[reportAttributeAccessIssue]: made when it is imported
         try:
-            counts = {v: pc.count_substring_regex(column, f"(?i:{p})").to_pylist() for v, p in patterns.items()}
+            counts = {v: count(column, f"(?i:{p})").to_pylist() for v, p in patterns.items()}
         except pa.ArrowInvalid as error:
             raise ConfigError(f"labelling function {name}: {error}") from None
         said.extend(_most(Counter({v: found[i] for v, found in counts.items()})) for i in range(len(texts)))

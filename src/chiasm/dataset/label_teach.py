@@ -129,7 +129,7 @@ def _fill(
     seed: int,
 ) -> dict[str, Any]:
     labelled = np.flatnonzero((coded.codes >= 0) & present)
-    fold = assign_folds(coded.codes[labelled], [labelling.groups[place] for place in labelled], FOLDS, seed)
+    fold = assign_folds(coded.codes[labelled], [labelling.groups[int(place)] for place in labelled], FOLDS, seed)
     calibration = calibrate(logits, coded, labelled, fold, threshold)
     share = softmax(logits(np.where(present, coded.codes, -1)), calibration.temperature)
     return {**_give(name, coded.classes, share, present, threshold, labelling), **calibration.facts}
@@ -154,7 +154,7 @@ def _zero_shot(
     labelled = np.flatnonzero((truth >= 0) & present)
     calibration = Calibration(1.0, {"calibrated": False})
     if len(labelled) >= FEWEST:
-        fold = assign_folds(truth[labelled], [labelling.groups[place] for place in labelled], 2, 0)
+        fold = assign_folds(truth[labelled], [labelling.groups[int(place)] for place in labelled], 2, 0)
         calibration = measure(logits[labelled], truth[labelled], fold, config.threshold)
     share = softmax(logits, calibration.temperature)
     return {**_give(name, classes, share, present, config.threshold, labelling), **calibration.facts}

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from chiasm.dataset.clean import PIXELS, check_record
+from chiasm.dataset.clean import check_record
 from chiasm.dataset.language import guess_language
 from chiasm.dataset.signatures import (
     CLIP_BYTES,
@@ -60,6 +60,7 @@ MEASURES = pa.schema(
         ("text_words", pa.int32()),
         ("text_language", pa.string()),
         ("text_confidence", pa.float32()),
+        ("text_declared", pa.string()),
         ("text_quality", pa.float32()),
         ("text_placeholder", pa.bool_()),
         ("text_digest", pa.list_(pa.uint64())),
@@ -68,11 +69,12 @@ MEASURES = pa.schema(
 )
 """The columns, in their order.
 
-image_width, _height: pixels, upright · image_blur: variance of the Laplacian of grey 0 … 255 at PIXELS a side (low: blurred or flat) ·
+image_width, _height: pixels, upright · image_blur: variance of the Laplacian of grey 0 … 255 at 128 pixels a side (low: blurred or flat) ·
 image_entropy: bits of its grey levels, 0 … 8 · image_ink: share of pixels that differ from the commonest grey by more than 8 (0: blank) ·
 audio_seconds · audio_rms: dB of full scale · audio_peak: 0 … 1 · audio_clipped: share of samples at full scale in runs of 3 or more ·
 audio_silent: share of 20 ms frames below SILENT_DB · video_seconds, _frames (of the stream), _width, _height ·
-text_characters, _words · text_language, _confidence: ISO 639 guess and its probability (language.py) · text_quality: 0 … 1 and
+text_characters, _words · text_declared: the language that the text says it is in · text_language, _confidence: ISO 639 guess and its
+probability (language.py) · text_quality: 0 … 1 and
 text_placeholder (wording.py) · text_digest: of each text, without case and punctuation · *_hash, text_minhash: signatures.py; the minhash is of
 all texts together.
 """
@@ -121,7 +123,7 @@ class Measuring:
         self._row.update({f"{modality}_hash": hashes for modality, hashes in self._hashes.items()})
         self._row["text_digest"] = [text_digest(text.text) for text in texts]
         if texts:
-            self._row.update(text_figures(texts[0].text))
+            self._row.update(text_figures(texts[0].text), text_declared=texts[0].language)
             self._row["text_placeholder"] = all(is_placeholder(text.text) for text in texts)
             self._row["text_minhash"] = minhash([" \n ".join(text.text for text in texts)])[0].tobytes()
         return self._row

@@ -136,8 +136,12 @@ def minhash_pairs(minhashes: NDArray[np.uint32], jaccard: float, crowd: int = 20
     count, rows = bands(minhashes.shape[1], jaccard)
     parts: list[NDArray[np.int64]] = []
     for band in range(count):
-        part = np.ascontiguousarray(minhashes[:, band * rows : (band + 1) * rows])
-        parts += _equal(part.view(np.dtype((np.void, part.shape[1] * 4))).ravel(), crowd)
+        # One number for the band's rows; two bands that share it by chance are told apart below.
+        key = np.zeros(len(minhashes), np.uint64)
+        for column in range(band * rows, (band + 1) * rows):
+            key = (key ^ minhashes[:, column]) * np.uint64(0x9E3779B97F4A7C15)
+            key ^= key >> np.uint64(29)
+        parts += _equal(key, crowd)
     if not parts:
         return _NO_PAIRS
     keys = np.unique(np.concatenate(parts))
@@ -152,15 +156,38 @@ def minhash_pairs(minhashes: NDArray[np.uint32], jaccard: float, crowd: int = 20
     return np.concatenate(kept)
 
 
-def _equal(values: NDArray[np.void], crowd: int) -> list[NDArray[np.int64]]:
+def jaccards(values: NDArray[np.uint32], starts: NDArray[np.int64], pairs: Pairs) -> NDArray[np.float64]:
+    """The Jaccard similarity of the sets of each pair, float64 [pairs]; item i holds values[starts[i] : starts[i + 1]], with repeats or without."""
+    lengths = np.diff(np.append(starts, len(values)))
+    result = np.empty(len(pairs))
+    step = max(1, _CELLS // max(1, int(lengths[pairs].mean()) if len(pairs) else 1))
+    for first in range(0, len(pairs), step):
+        block = pairs[first : first + step]
+        sides: list[NDArray[np.uint64]] = []
+        for items in block.T:
+            counts = lengths[items]
+            places = np.arange(counts.sum()) + np.repeat(starts[items] - np.cumsum(counts) + counts, counts)
+            # Which pair, and which value of it.
+            keys = (np.repeat(np.arange(len(block), dtype=np.uint64), counts) << np.uint64(32)) | values[places]
+            keys.sort()
+            sides.append(keys[np.append(True, keys[1:] != keys[:-1])])
+        both = np.concatenate(sides)
+        both.sort()
+        shared = np.bincount((both[1:][both[1:] == both[:-1]] >> np.uint64(32)).astype(np.int64), minlength=len(block))
+        held = sum(np.bincount((side >> np.uint64(32)).astype(np.int64), minlength=len(block)) for side in sides)
+        result[first : first + step] = shared / (held - shared)
+    return result
+
+
+def _equal(values: NDArray[np.uint64], crowd: int) -> list[NDArray[np.int64]]:
     """Keys i · N + j, i < j, of the items whose values are equal."""
-    order = np.argsort(values, kind="stable")
+    order = np.argsort(values)
     ranked = values[order]
     edges = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1], [True]]))
     sizes = np.diff(edges)
     parts: list[NDArray[np.int64]] = []
     for size in np.unique(sizes[sizes > 1]):
-        groups = order[edges[:-1][sizes == size][:, None] + np.arange(size)]
+        groups = np.sort(order[edges[:-1][sizes == size][:, None] + np.arange(size)], axis=1)
         one, other = (
             np.triu_indices(int(size), 1) if size <= crowd else (np.zeros(size - 1, np.int64), np.arange(1, size))
         )

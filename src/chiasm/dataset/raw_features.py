@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,7 @@ def picture_features(pixels: NDArray[np.uint8]) -> Floats:
     cell = (place[:, None] * cells + place[None, :]) * BINS
     histogram = np.bincount((cell + low % BINS).ravel(), (size * (1 - share)).ravel(), cells * cells * BINS)
     histogram += np.bincount((cell + (low + 1) % BINS).ravel(), (size * share).ravel(), cells * cells * BINS)
-    gradients = _normalise_blocks(histogram.reshape(cells, cells, BINS))
+    gradients = _normalise_blocks(histogram.astype(np.float64).reshape(cells, cells, BINS))
     part = len(pixels) // COLOURS
     colours = value.reshape(COLOURS, part, COLOURS, part, 3).mean(axis=(1, 3))
     return np.concatenate([gradients.ravel(), colours.ravel()]).astype(np.float32)
@@ -94,7 +94,8 @@ def hash_texts(texts: Iterable[str]) -> csr_matrix:
     """
     from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
-    hasher = HashingVectorizer(analyzer=_terms, n_features=HASHES, alternate_sign=False, norm=None, dtype=np.float32)
+    make: Any = HashingVectorizer
+    hasher = make(analyzer=_terms, n_features=HASHES, alternate_sign=False, norm=None, dtype=np.float32)
     counts = hasher.transform(text[:LETTERS] for text in texts)
     return TfidfTransformer(sublinear_tf=True).fit_transform(counts)
 

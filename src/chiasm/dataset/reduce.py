@@ -149,7 +149,7 @@ def _fit_pca(
     from threadpoolctl import threadpool_limits
 
     learned = np.flatnonzero(train)
-    pca = IncrementalPCA(dimensions)
+    pca: Any = IncrementalPCA(dimensions)
     with threadpool_limits(1, "blas"):  # the same sums whatever the machine's cores
         for rows in _blocks(len(learned), least=dimensions):
             pca.partial_fit(np.asarray(x[learned[rows]]), check_input=False)
@@ -168,7 +168,7 @@ def _svd(name: str, config: ReductionConfig, sheet: Sheet, learns: NDArray[np.bo
         raise ConfigError(
             f"reduce.{name}: svd is for texts alone (features: [text]); pca takes {list(config.features)}"
         )
-    counts = hash_texts(joined_text(record) for _, record in sheet.records(columns=["texts"]))
+    counts: Any = hash_texts(joined_text(record) for _, record in sheet.records(columns=["texts"]))
     places = np.flatnonzero(np.diff(counts.indptr))
     used = np.flatnonzero(np.bincount(counts.indices, minlength=counts.shape[1]))
     counts = counts[places][:, used]

@@ -31,9 +31,7 @@ CHUNK_BYTES = 32 * 2**20
 
 CONTENTS = "contents"
 MEASURED = "measures"
-READ = SCHEMA.append(pa.field(CONTENTS, pa.list_(pa.string()))).append(
-    pa.field(MEASURED, pa.struct(list(MEASURES)))
-)
+READ = SCHEMA.append(pa.field(CONTENTS, pa.list_(pa.string()))).append(pa.field(MEASURED, pa.struct(list(MEASURES))))
 """The columns of a read shard: the record's, its content digests (split.Key) and its measures, null where nothing was measured."""
 
 
@@ -103,9 +101,7 @@ def usable(path: Path) -> bool:
     return True
 
 
-def cut(
-    source: Source, config: BuildConfig, work: Work, progress: Progress | None
-) -> dict[str, Any]:
+def cut(source: Source, config: BuildConfig, work: Work, progress: Progress | None) -> dict[str, Any]:
     """Write the source's inputs, in order, into given shards; those that are there already are not written again.
 
     Returns {"shards", "given"}. An input whose id was there before is refused (`duplicate_id`).

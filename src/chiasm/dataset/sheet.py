@@ -38,7 +38,9 @@ class ShardSheet:
         for shard in self._shards:
             rows = shard.rows(["id", "image", "group", "split", CONTENTS, MEASURED])
             columns = (rows.column(name).to_pylist() for name in ("id", "group", "split", CONTENTS))
-            keys += [Key(key, group, split, tuple(contents)) for key, group, split, contents in zip(*columns, strict=True)]
+            keys += [
+                Key(key, group, split, tuple(contents)) for key, group, split, contents in zip(*columns, strict=True)
+            ]
             pictures.append(np.asarray(rows.column("image").value_lengths().fill_null(0)).astype(np.int64))
             flat = rows.column(MEASURED).flatten()  # null where the struct is
             measures.append(pa.RecordBatch.from_arrays(flat, schema=MEASURES))

@@ -37,7 +37,7 @@ LOUD = 40.0
 DECIBEL = 90.0 / 255.0
 """dB of a step of log_mel."""
 _ODD = np.random.default_rng(20_211).integers(0, 2**32, (2, PERMUTATIONS), np.uint32) | np.array([[1], [0]], np.uint32)
-_BLOCK = 2**12
+_BLOCK = 2**11
 
 
 def grey(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -171,21 +171,26 @@ def _mix(values: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 
 def minhash(texts: Sequence[str]) -> NDArray[np.uint32]:
+    """`minhashes` of the texts' shingles, uint32 [texts, 128]."""
+    return minhashes(*shingles(texts))
+
+
+def minhashes(values: NDArray[np.uint32], starts: NDArray[np.int64]) -> NDArray[np.uint32]:
     """uint32 [texts, 128]: the smallest value of each of 128 hash functions over a text's shingles (Broder, 1997). Two texts agree in a share of
     the columns that estimates the Jaccard similarity of their shingles.
 
     The functions are a · x + b modulo 2³² with a odd, of shingles that are mixed well beforehand: permutations of 32-bit values.
     """
-    values, starts = shingles(texts)
-    result = np.empty((len(texts), PERMUTATIONS), np.uint32)
-    ends = np.append(starts[1:], len(values))
+    result = np.empty((len(starts), PERMUTATIONS), np.uint32)
+    begins, ends = starts.tolist(), [*starts[1:].tolist(), len(values)]
     first = 0
-    while first < len(texts):
-        # Blocks that stay in the cache.
-        last = max(first + 1, int(np.searchsorted(ends, starts[first] + _BLOCK, "right")))
-        block = values[starts[first] : ends[last - 1]]
-        hashed = block[:, None] * _ODD[0]
+    while first < len(starts):
+        # Blocks that stay in the cache; row by row, which is quicker than reduceat.
+        last = max(first + 1, int(np.searchsorted(starts, begins[first] + _BLOCK)) - 1)
+        start = begins[first]
+        hashed = values[start : ends[last - 1], None] * _ODD[0]
         hashed += _ODD[1]
-        np.minimum.reduceat(hashed, starts[first:last] - starts[first], axis=0, out=result[first:last])
+        for text in range(first, last):
+            np.minimum.reduce(hashed[begins[text] - start : ends[text] - start], axis=0, out=result[text])
         first = last
     return result

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
@@ -85,13 +84,17 @@ def decide(
         wanted = config.steps is None or name in config.steps
         if not wanted and name != "split":
             continue
-        if find_spec(f"chiasm.dataset.{MODULES[name]}") is None:
-            continue
         started, given = time.monotonic(), len(sheet.rows)
         outcome = _run(name, sheet, config if wanted else _as_prescribed(config), rule, model, progress)
         refused = sheet.decisions.apply(name, outcome)
         report = StepReport(
-            name, given, len(sheet.rows), 0, time.monotonic() - started, dict(Counter(row.reason for row in refused)), outcome.facts
+            name,
+            given,
+            len(sheet.rows),
+            0,
+            time.monotonic() - started,
+            dict(Counter(row.reason for row in refused)),
+            outcome.facts,
         )
         if name == "split" or _did(outcome) or config.steps is not None:
             reports.append(report)

@@ -83,6 +83,12 @@ class Table:
     def path(self) -> Path:
         return self._path
 
+    def lance(self, version: int | None = None) -> lance.LanceDataset:
+        """Lance's own handle: of the newest version, or of `version`."""
+        import lance
+
+        return lance.dataset(plain(self._path), version=version, storage_options=storage_options(self._path))
+
     @property
     def version(self) -> int:
         """Lance's version number; every write makes a new one."""
@@ -222,11 +228,9 @@ class Table:
         `since` is the version that was newest before a writer began: whoever reads it, or the newest, reads
         on undisturbed. A reader of an older version must open the table again.
         """
-        import lance
-
         if "created" not in self._metadata:
             self.set_metadata("created", self.created)  # told by the first version, which now goes
-        newest = lance.dataset(plain(self._path), storage_options=storage_options(self._path))
+        newest = self.lance()
         found = sorted(int(version["version"]) for version in newest.versions())
         old = [version for version in found[:-2] if version != since]
         if old:

@@ -28,6 +28,7 @@ class TableSource:
     Raises DataError where there is no table.
     """
 
+    rule: Literal["groups", "forms"]
     checked = frozenset[str]()
 
     def __init__(self, spec: str, config: BuildConfig) -> None:

@@ -31,7 +31,7 @@ def is_placeholder(text: str) -> bool:
     bare = _TRIM.sub("", plain)
     if not bare:
         return plain.isascii()  # an emoji or a symbol can be a name
-    words = [word for word in re.split(r"[\s_\-]+", bare) if not word.isdigit()]
+    words = [word for word in re.split(r"[\W_]+", bare) if not word.isdigit()]
     return bool(_DEVICE.match(bare)) or (bool(words) and all(word in _NOTHING for word in words))
 
 

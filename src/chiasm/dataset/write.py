@@ -88,7 +88,12 @@ class _Stream:
     """The table's batches, shard by shard."""
 
     def __init__(
-        self, sheet: ShardSheet, added: Sequence[Path], schema: pa.Schema, interruption: Interruption, progress: Progress | None
+        self,
+        sheet: ShardSheet,
+        added: Sequence[Path],
+        schema: pa.Schema,
+        interruption: Interruption,
+        progress: Progress | None,
     ) -> None:
         self._sheet, self._added, self._schema, self._interruption = sheet, added, schema, interruption
         self._progress = progress

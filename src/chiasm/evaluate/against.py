@@ -51,10 +51,10 @@ def against(
     )
     scorers = [Scorer(side, groups, None, seed) for side in sides]
     pairs = [(a, b) for a in shared for b in shared if a != b]
-    labels = labels_of(table)
+    labels, known = labels_of(table), ({}, {})
     found: dict[str, Any] = {}
     for name, used in chosen.items():
-        mine, theirs = (asked_all(m, s, pairs, used, labels) for m, s in zip((model, other), scorers, strict=True))
+        mine, theirs = (asked_all(m, s, pairs, used, labels, k) for m, s, k in zip((model, other), scorers, known, strict=True))
         found[name] = {key: compare(mine[key], theirs[key], groups, seed) for key in mine if key in theirs}
     return found
 

@@ -12,8 +12,8 @@ from chiasm.dataset.table import Table
 from chiasm.evaluate.items import Collected
 from chiasm.evaluate.metrics import CUTS, accuracy, places
 from chiasm.evaluate.pairs import Scorer
-from chiasm.evaluate.zero_shot import MOST_CLASSES
-from chiasm.types import Embedder, Text
+from chiasm.evaluate.zero_shot import MOST_CLASSES, class_vectors
+from chiasm.types import Embedder
 
 Float = NDArray[np.float64]
 
@@ -35,9 +35,13 @@ def asked_pair(scorer: Scorer, query: str, target: str, rows: NDArray[np.bool_],
 
 
 def asked_labels(
-    model: Embedder, items: Collected, rows: NDArray[np.bool_], labels: Mapping[str, list[tuple[str, ...]]]
+    model: Embedder,
+    items: Collected,
+    rows: NDArray[np.bool_],
+    labels: Mapping[str, list[tuple[str, ...]]],
+    known: dict[str, NDArray[np.float32]],
 ) -> dict[str, Asked]:
-    """{"image: kind": …}: zero-shot accuracy of each labelled item (zero_shot.py)."""
+    """{"image: kind": …}: zero-shot accuracy of each labelled item. known: vectors of class names, as in zero_shot.zero_shot."""
     found: dict[str, Asked] = {}
     if "text" not in model.modalities:
         return found
@@ -45,7 +49,7 @@ def asked_labels(
         classes = sorted({value for some in values for value in some})
         if not 2 <= len(classes) <= MOST_CLASSES:
             continue
-        names = model.embed_items("text", [Text(value, kind="label") for value in classes])
+        names = class_vectors(model, label, classes, known)
         place = {value: index for index, value in enumerate(classes)}
         labelled = np.array([bool(some) for some in values])
         for modality, whole in items.sides.items():
@@ -79,6 +83,7 @@ def asked_all(
     pairs: list[tuple[str, str]],
     rows: NDArray[np.bool_],
     labels: Mapping[str, list[tuple[str, ...]]],
+    known: dict[str, NDArray[np.float32]],
 ) -> dict[str, Asked]:
     """Every direction ("text->image") among the split's own items, and zero-shot accuracy by label ("image: kind")."""
     found: dict[str, Asked] = {}
@@ -86,4 +91,4 @@ def asked_all(
         both = rows & scorer.has(query) & scorer.has(target)
         if both.sum() >= 2:
             found[f"{query}->{target}"] = asked_pair(scorer, query, target, both, both)
-    return found | asked_labels(model, scorer.items, rows, labels)
+    return found | asked_labels(model, scorer.items, rows, labels, known)

@@ -76,18 +76,23 @@ class Alignment:
         return np.stack([self.hits, self.hits + self.substitutions + self.deletions], axis=1).astype(np.float64)
 
 
-def align_words(predicted: Sequence[str], wanted: Sequence[str]) -> Alignment:
-    """Alignment by `words` (jiwer). Raises ValueError where the lengths differ."""
+def align_words(predicted: Sequence[str], wanted: Sequence[str], *, plain: bool = False) -> Alignment:
+    """Alignment by `words` (jiwer), or with `plain` by what stands between spaces. Raises ValueError where the lengths differ."""
     import jiwer
 
-    return _align(predicted, wanted, lambda text: " ".join(words(text)), jiwer.process_words)
+    return _align(predicted, wanted, _single_spaces if plain else lambda text: " ".join(words(text)), jiwer.process_words)
 
 
-def align_characters(predicted: Sequence[str], wanted: Sequence[str]) -> Alignment:
-    """Alignment by the characters of `normalised` texts, spaces among them (jiwer). Raises ValueError where the lengths differ."""
+def align_characters(predicted: Sequence[str], wanted: Sequence[str], *, plain: bool = False) -> Alignment:
+    """Alignment by the characters of `normalised` texts, or with `plain` of the texts as they are, spaces among them (jiwer).
+    Raises ValueError where the lengths differ."""
     import jiwer
 
-    return _align(predicted, wanted, normalised, jiwer.process_characters)
+    return _align(predicted, wanted, _single_spaces if plain else normalised, jiwer.process_characters)
+
+
+def _single_spaces(text: str) -> str:
+    return " ".join(text.split())
 
 
 def word_error_rate(predicted: Sequence[str], wanted: Sequence[str]) -> float:

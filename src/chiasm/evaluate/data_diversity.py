@@ -96,7 +96,12 @@ def cluster(value: Floats, seed: int, most: int = CLUSTERS) -> Clusters:
     """K-means (Lloyd 1982, k-means++ start) of vectors [n, d] into at most `most` clusters, an eighth of the items at most."""
     from sklearn.cluster import KMeans
 
-    k = max(2, min(most, len(value) // 8))
+    k = min(most, len(value) // 8, len(np.unique(np.round(value, 4), axis=0)))
+    if k < 2:
+        centre = value.mean(0, keepdims=True)
+        return Clusters(
+            np.zeros(len(value), np.int64), centre, np.linalg.norm(value - centre, axis=1).astype(np.float64)
+        )
     found = KMeans(k, random_state=seed).fit(value)
     centre = np.asarray(found.cluster_centers_, np.float32)
     number = np.asarray(found.labels_, np.int64)
@@ -177,7 +182,7 @@ def diversity(
         told[name] = {
             "k": len(sizes),
             "entropy": held,
-            "evenness": held / np.log(len(sizes)),
+            "evenness": held / np.log(len(sizes)) if len(sizes) > 1 else 1.0,
             "sizes": sorted(sizes.tolist(), reverse=True),
             "by": found.by,
         }

@@ -18,11 +18,8 @@ from chiasm.dataset.dedup import run
 from chiasm.dataset.split import Key
 from chiasm.dataset.table import Table
 from chiasm.evaluate.data_leaks import near_sets
-from chiasm.evaluate.data_rows import CHUNK, Rows, Sample
+from chiasm.evaluate.data_rows import CHUNK, Rows, Sample, is_copy
 from chiasm.types import Record
-
-MOST = 50_000
-"""Rows that are compared at most: the first ones."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +52,12 @@ class TableSheet:
 def near_duplicates(rows: Rows, sample: Sample, equal: Sequence[Sequence[int]]) -> tuple[list[list[int]], int]:
     """Sets of rows (positions in the table), largest first, that hold the same or nearly the same, those that are `equal` included; and how
     many rows were compared: all whose measures are known."""
-    known = sample.measured[:MOST]
-    keys = [Key(rows.records[row].id) for row in known.tolist()]
-    sheet = TableSheet(rows.table, known, keys, sample.measures.slice(0, len(known)))
+    own = [not any(map(is_copy, (*r.image, *r.audio, *r.video))) for r in sample.records]
+    chosen = sample.rows[np.array(own, np.bool_)]
+    measures = sample.measures.take(np.searchsorted(sample.measured, chosen))
+    keys = [Key(rows.records[row].id) for row in chosen.tolist()]
+    sheet = TableSheet(rows.table, chosen, keys, measures)
     config = BuildConfig(dedup=DedupConfig(near="group"))
     tied = list(run(sheet, config).tied)
     tied += [(members[0], row) for members in equal for row in members[1:]]
-    return near_sets(tied, len(rows.records)), len(known)
+    return near_sets(tied, len(rows.records)), len(chosen)

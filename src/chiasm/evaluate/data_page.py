@@ -27,9 +27,9 @@ KINDS = {
 }
 
 
-def write_data_report(report: Report, out: Path) -> Path:
+def write_data_report(report: Report, out: str | Path) -> Path:
     """Write the page of `report` to `out`, whole or not at all, and return `out`. Raises MachineError. All data is escaped."""
-    facts = report.facts
+    out, facts = Path(out), report.facts
     media = Embedded(report.rows.table)
     shown = cards(facts["examples"], report.rows, media)
     pages = Environment(

@@ -98,3 +98,8 @@ def report_on(
     facts["thresholds"] = dict(config.fail_if)
     tell("compute figures", 5, 5)
     return Report(facts, rows)
+
+
+def failures(table: Table, config: ReportConfig, *, progress: Progress | None = None) -> list[str]:
+    """What `config.fail_if` finds wrong with a table, in sentences; nothing is read where it asks for nothing."""
+    return report_on(table, config, progress=progress).facts["failed"] if config.fail_if else []

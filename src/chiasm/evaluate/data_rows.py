@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from chiasm.dataset.augmenting import MARK
 from chiasm.dataset.measure import MEASURES, measure
 from chiasm.dataset.table import Table
 from chiasm.errors import MediaError
@@ -146,7 +147,8 @@ def content_digests(
 ) -> tuple[list[tuple[str, ...]], int]:
     """The digests of each row's media bytes, and of its text where it has one only; and how many rows were looked at.
 
-    Held-out rows come first, then the others in order, until `most` bytes are read: rows after that have their text's digest alone.
+    Held-out rows come first, then the others in order, until `most` bytes are read: rows after that have their text's digest alone. Media that
+    the step augment made are left out: they are copies on purpose.
     """
     order = np.argsort(rows.splits == "train", kind="stable")
     found: list[tuple[str, ...]] = [_text_digest(record) for record in rows.records]
@@ -160,6 +162,8 @@ def content_digests(
             digests: list[str] = []
             for name in names:
                 for medium in getattr(record, name):
+                    if is_copy(medium):
+                        continue
                     try:
                         data = rows.table.read(medium)
                     except MediaError:
@@ -173,6 +177,11 @@ def content_digests(
         if spent > most:
             break
     return found, looked
+
+
+def is_copy(medium: Media) -> bool:
+    """Whether the step augment made it."""
+    return (medium.kind or "").startswith(MARK)
 
 
 def _text_digest(record: Record) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -52,7 +53,7 @@ def spectrogram(model: LoadedModel, thing: Thing, targets: Tensor) -> NDArray[np
     changed = [value]
     for stretch in range(stretches):
         start, stop = stretch * thing.parts.span, (stretch + 1) * thing.parts.span
-        for low, high in zip(edges[:-1], edges[1:], strict=True):
+        for low, high in pairwise(edges.tolist()):
             other = value.clone()
             other[start:stop, low:high] = mean[low:high]
             changed.append(other)

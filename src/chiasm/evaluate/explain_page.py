@@ -182,7 +182,7 @@ def _uri(pixels: NDArray[np.uint8]) -> str:
     return data_uri("image/webp", webp(pixels))
 
 
-_MEANING = dict(
+_MEANING: dict[str, str] = dict(
     zip(
         METHODS,
         (

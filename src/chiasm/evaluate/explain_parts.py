@@ -80,14 +80,16 @@ def words_of(tokenizer: Tokenizer, text: str, length: int) -> Parts:
     end = -1
     for place, (_, start, stop) in enumerate(tokenizer.spans([clean])[0][: length - 2]):
         piece = clean[start:stop]
-        if not tokens or piece[:1].isspace() or start > end or not piece.isascii():
-            if tokens and stop == end and not piece.isascii():  # the bytes of one character
-                tokens[-1].append(place + 1)
-                continue
+        if tokens and stop == end and not piece.isascii():  # the bytes of one character
+            tokens[-1].append(place + 1)
+            continue
+        # A space may be a token of its own before the word.
+        new = not tokens or (bool(words[-1]) and (piece[:1].isspace() or not piece.isascii()))
+        if new:
             words.append(piece.strip())
             tokens.append([place + 1])
         else:
-            words[-1] += piece
+            words[-1] += piece.strip()
             tokens[-1].append(place + 1)
         end = stop
     return Parts("text", (len(words),), tuple(map(tuple, tokens)), tuple(words))

@@ -79,7 +79,8 @@ class Watch:
 
     def _mixed(self, owner: SelfAttention) -> Any:
         def note(_: nn.Module, args: tuple[Any, ...]) -> None:
-            x, layout, bias, _cache, places = (*self._given[owner], None, None, None)[:5]
+            x, layout, *rest = self._given[owner]
+            bias, _cache, places = (*rest, None, None, None)[:3]
             self.looks.append(Look(owner, x, layout, bias, places, args[0]))
 
         return note

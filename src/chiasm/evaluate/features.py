@@ -30,6 +30,8 @@ PROBED = 3_000
 """Training records a probe is fitted on, at most, drawn evenly."""
 MOST_CLASSES = 100
 NEIGHBOURS = 20
+EXAMPLES = 3
+"""Of each class, on average, for a probe to be worth fitting."""
 
 Floats = NDArray[np.float64]
 
@@ -102,6 +104,11 @@ def downstream(
         for modality, side in items.sides.items():
             learned, asked = side.at(train & (number >= 0) & (number < len(classes))), side.at(rows & (number >= 0))
             if len(asked.rows) < 2 or len(np.unique(number[learned.rows])) < 2:
+                continue
+            if len(learned.rows) < EXAMPLES * len(classes):
+                left_out[f"downstream {label} of {modality}"] = (
+                    f"{len(learned.rows)} examples of {len(classes)} classes: fewer than {EXAMPLES} each"
+                )
                 continue
             entry = _measure(
                 learned.embedding.astype(np.float64), number[learned.rows], asked.embedding.astype(np.float64), number[asked.rows],

@@ -36,11 +36,13 @@ def further(
     wanted: Sequence[str],
     by: Sequence[str] | None,
     left_out: dict[str, str],
+    known: dict[str, NDArray[np.float32]],
     seed: int,
     clock: MutableMapping[str, float],
     progress: Progress | None,
 ) -> dict[str, Found]:
     """{protocol: {split: …}}, without splits of which nothing could be asked. splits: those that test; train: whose rows may be learned from.
+    known: vectors of class names, as in zero_shot.zero_shot.
 
     clock: when each protocol was done.
     """
@@ -54,7 +56,7 @@ def further(
             entry: dict[str, Any]
             if name == "fairness":
                 entry = fairness(
-                    asked_all(model, scorer, pairs, rows, scorer.items.labels),
+                    asked_all(model, scorer, pairs, rows, scorer.items.labels, known),
                     groups,
                     attributes(scorer.items.labels, rows, by),
                     seed,
@@ -69,6 +71,8 @@ def further(
                 entry = _pointing(model, table, rows, groups, seed, progress)
             if entry:
                 found[name][split] = entry
+        if progress:
+            progress(name, len(splits), len(splits))
         clock[name] = time.perf_counter()
     return found
 

@@ -174,8 +174,10 @@ def _cider(table: Sentences, grams: Sequence[Grams], *, penalised: bool) -> Floa
     for one in grams:
         split = int(np.searchsorted(one.sentence, n))
         item = table.item[one.sentence]
-        in_items = np.unique(item[split:] * one.grams + one.gram[split:])
-        documents = np.bincount(in_items % max(one.grams, 1), minlength=one.grams)
+        # By n-gram and then item: each new pair is one item more that has the n-gram.
+        pairs = np.sort(one.gram[split:] * n + item[split:])
+        new = np.concatenate([[True], pairs[1:] != pairs[:-1]]) if len(pairs) else np.zeros(0, dtype=bool)
+        documents = np.bincount(pairs[new] // max(n, 1), minlength=one.grams)
         weight = one.count * (math.log(max(n, 1)) - np.log(np.maximum(documents, 1)))[one.gram]
         length = np.sqrt(np.bincount(one.sentence, weights=weight**2, minlength=len(table.length)))
         place, there = found_at(
@@ -184,7 +186,7 @@ def _cider(table: Sentences, grams: Sequence[Grams], *, penalised: bool) -> Floa
         mine = weight[:split][place] * there if split else np.zeros(len(place))
         theirs = weight[split:]
         product = (np.minimum(mine, theirs) if penalised else mine) * theirs
-        dot = np.bincount(one.sentence[split:] - n, weights=product, minlength=len(owner))
+        dot = np.bincount(one.sentence[split:] - n, weights=product, minlength=len(owner)).astype(np.float64)
         scale = length[owner] * length[n:]
         value += np.divide(dot, scale, out=np.zeros_like(dot), where=scale != 0)
     if penalised:

@@ -76,16 +76,18 @@ def _vqa(lines: Sequence[Line], asked: Asked) -> Found:
 
 def _asr(lines: Sequence[Line], asked: Asked) -> Found:
     from chiasm.evaluate.conversion_metrics import ratio
-    from chiasm.evaluate.metric_speech import align
+    from chiasm.evaluate.conversion_text import align_characters, align_words
 
     said, wanted = [line.text("prediction") for line in lines], [line.text("reference") for line in lines]
-    tables = {name: align(said, wanted, unit, as_they_are=asked.tokenized).errors() for name, unit in (("wer", "words"), ("cer", "characters"))}
+    tables = {
+        name: align(said, wanted, plain=asked.tokenized).errors() for name, align in (("wer", align_words), ("cer", align_characters))
+    }
     items = {name: np.array([ratio(row) if row[1] else float(row[0] > 0) for row in table]) for name, table in tables.items()}
     return Found({name: ratio(table.sum(axis=0)) for name, table in tables.items()}, items)
 
 
 def _translation(lines: Sequence[Line], asked: Asked) -> Found:
-    from chiasm.evaluate.metric_speech import translation_scores
+    from chiasm.evaluate.metric_translation import translation_scores
 
     candidates, references = [line.text("candidate") for line in lines], [line.texts("references") for line in lines]
     corpus, items = translation_scores(candidates, references, "none" if asked.tokenized else _SACRE.get(asked.language, "13a"))

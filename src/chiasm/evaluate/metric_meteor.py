@@ -28,8 +28,6 @@ EXACT, STEM, SYNONYM, PARAPHRASE = 1.0, 0.6, 0.8, 0.6
 """What a match of each kind is worth."""
 
 BEAM = 40
-LONGEST = 3
-"""Words of the longest phrase of the lexicon."""
 
 _FUNCTION = frozenset(
     "the of to and a in that for is on 's it with was as said at he by be from have has are his but an this not i will they ( ) who "
@@ -61,12 +59,12 @@ def meteor(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> tu
 
 @dataclass(frozen=True, slots=True)
 class _Counts:
-    """What a pair of sentences adds up to; of several pairs, the sum. values: float64 [9]."""
+    """What a pair of sentences adds up to; of several pairs, the sum. values: float64 [10], by NAMES."""
 
     values: Float
     NAMES = (
         "content candidate", "function candidate", "content reference", "function reference", "matched content candidate",
-        "matched function candidate", "matched content reference", "matched function reference", "chunks", "matched", "whole",
+        "matched function candidate", "matched content reference", "matched function reference", "chunks", "matched",
     )  # fmt: skip
 
     @classmethod
@@ -82,17 +80,17 @@ class _Counts:
             for word in theirs[one.start_r : one.end_r]:
                 row[7 if word in _FUNCTION else 6] += one.weight
         row[8], row[9] = chunks, sum(one.words for one in matches) / 2
-        row[10] = float(row[9] == len(mine) == len(theirs) and chunks == 1)
         return cls(row)
 
     def score(self) -> float:
-        content, function, content_r, function_r, mc, mf, rc, rf, chunks, matched, whole = self.values.tolist()
+        content, function, content_r, function_r, mc, mf, rc, rf, chunks, matched = self.values.tolist()
         precision = _share(mc, mf, content, function)
         recall = _share(rc, rf, content_r, function_r)
         if not precision or not recall:
             return 0.0
         mean = precision * recall / (ALPHA * precision + (1 - ALPHA) * recall)
-        fragments = 0.0 if whole and chunks == 1 else chunks / matched
+        whole = matched == content + function == content_r + function_r and chunks == 1
+        fragments = 0.0 if whole else chunks / matched
         return mean * (1 - GAMMA * fragments**BETA)
 
 
@@ -128,6 +126,9 @@ def align(mine: Sequence[str], theirs: Sequence[str]) -> tuple[tuple[Match, ...]
     The one with the most matched words, then the fewest chunks (runs that are adjacent and in order in both), then the least distance: a
     beam search of width 40, as the original's."""
     options = _options(mine, theirs)
+    plain = _unambiguous(options)
+    if plain is not None:
+        return plain
     # State: (−matched words, chunks, distance, words of the other that are taken, where a chunk would go on or −1, matches).
     beams: list[list[tuple[int, int, int, int, int, tuple[Match, ...]]]] = [[] for _ in range(len(mine) + 1)]
     beams[0] = [(0, 0, 0, 0, -1, ())]
@@ -145,13 +146,33 @@ def align(mine: Sequence[str], theirs: Sequence[str]) -> tuple[tuple[Match, ...]
     return best[5], best[1]
 
 
+def _unambiguous(options: Sequence[Sequence[Match]]) -> tuple[tuple[Match, ...], int] | None:
+    """The one alignment where no word can be matched in two ways; None where some can."""
+    found: list[Match] = []
+    taken = 0
+    for choices in options:
+        if len(choices) > 1:
+            return None
+        if choices:
+            one = choices[0]
+            if one.words != 2 or taken >> one.start_r & 1:
+                return None
+            taken |= 1 << one.start_r
+            found.append(one)
+    chunks = 0
+    last = (-1, -1)
+    for one in found:
+        chunks += (one.start, one.start_r) != last
+        last = (one.end, one.end_r)
+    return tuple(found), chunks
+
+
 def _options(mine: Sequence[str], theirs: Sequence[str]) -> list[list[Match]]:
     """What may be matched from each word on."""
     found = [
         [Match(i, i + 1, j, j + 1, weight) for j, other in enumerate(theirs) if (weight := _match(word, other))]
         for i, word in enumerate(mine)
     ]
-    phrases = _lexicon().phrases
     here, there = (_phrases(words) for words in (mine, theirs))
     for (start, end), groups in here.items():
         for (start_r, end_r), groups_r in there.items():
@@ -164,9 +185,14 @@ def _options(mine: Sequence[str], theirs: Sequence[str]) -> list[list[Match]]:
 
 def _phrases(words: Sequence[str]) -> dict[tuple[int, int], frozenset[int]]:
     """Where the sentence has a phrase of the lexicon, and the groups of phrases that it belongs to."""
-    known = _lexicon().phrases
-    spans = ((start, end) for start in range(len(words)) for end in range(start + 1, min(start + LONGEST, len(words)) + 1))
-    return {(start, end): known[key] for start, end in spans if (key := " ".join(words[start:end])) in known}
+    known, first = _lexicon().phrases, _lexicon().first
+    found: dict[tuple[int, int], frozenset[int]] = {}
+    for start, word in enumerate(words):
+        for end in range(start + 1, min(start + first.get(word, 0), len(words)) + 1):
+            groups = known.get(word if end == start + 1 else " ".join(words[start:end]))
+            if groups is not None:
+                found[start, end] = groups
+    return found
 
 
 @lru_cache(maxsize=1 << 17)
@@ -201,11 +227,13 @@ def _stemmer():  # pyright: ignore
 
 @dataclass(frozen=True, slots=True)
 class _Lexicon:
-    """senses: stem → the groups of synonyms it is in · base: irregular form → base form · phrases: phrase → the groups it is in."""
+    """senses: stem → the groups of synonyms it is in · base: irregular form → base form · phrases: phrase → the groups it is in ·
+    first: word → the words of the longest phrase that it begins."""
 
     senses: dict[str, frozenset[int]]
     base: dict[str, str]
     phrases: dict[str, frozenset[int]]
+    first: dict[str, int]
 
 
 @cache
@@ -226,4 +254,8 @@ def _lexicon() -> _Lexicon:
             for word in line.split():
                 senses.setdefault(_stem(word), set()).add(number)
     frozen = [{key: frozenset(groups) for key, groups in found.items()} for found in (senses, phrases)]
-    return _Lexicon(frozen[0], base, frozen[1])
+    first: dict[str, int] = {}
+    for phrase in phrases:
+        word, *others = phrase.split()
+        first[word] = max(first.get(word, 0), 1 + len(others))
+    return _Lexicon(frozen[0], base, frozen[1], first)

@@ -82,11 +82,11 @@ def graded_gain(scores: NDArray[np.floating[Any]], gains: Float, k: int) -> Floa
     return found
 
 
-def mean_average_precision(ranked: Sequence[Sequence[str]], wanted: Sequence[Sequence[str]]) -> float:
-    """Mean over the queries of the precision at each wanted item, over the number wanted; items that a ranking lacks count 0."""
-    values: list[float] = []
-    for first, several in zip(ranked, wanted, strict=True):
+def average_precisions(ranked: Sequence[Sequence[str]], wanted: Sequence[Sequence[str]]) -> Float:
+    """Of each query [Q] the mean, over what is wanted, of the precision where it stands in the ranking; 0 for what the ranking lacks."""
+    found = np.zeros(len(ranked))
+    for row, (first, several) in enumerate(zip(ranked, wanted, strict=True)):
         those = set(several)
         hits = [place for place, item in enumerate(first, 1) if item in those]
-        values.append(sum(count / place for count, place in enumerate(hits, 1)) / len(those) if those else 0.0)
-    return float(np.mean(values)) if values else 0.0
+        found[row] = sum(count / place for count, place in enumerate(hits, 1)) / max(len(those), 1)
+    return found

@@ -1,9 +1,9 @@
 """The pointing game (Zhang et al. 2016, arXiv 1608.00507, 4.1): does the map of a named object have its highest point inside its box?
 
 For every kind of object of a picture with boxes, the model is asked with its name ("a cow"); a hit is a point inside one of its boxes, without
-the tolerance of 15 pixels of the original. Beside it: a point anywhere (the boxes' share of the picture), the picture's centre, the map of another object of
-the same picture (a map of what stands out, not of what was named, does as well with it), and the same model with random weights (Adebayo et
-al. 2018, arXiv 1810.03292: a map that survives them explains nothing). And the same maps' deletion and insertion curves (explain_curves.py).
+the tolerance of 15 pixels of the original. Beside it: a point anywhere (the boxes' share of the picture), the picture's centre, the map of
+another object of the same picture (a map of what stands out, not of what was named, does as well with it), and the same model with random
+weights (Adebayo et al. 2018, arXiv 1810.03292: a map that survives them explains nothing). And the maps' deletion and insertion curves.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from chiasm.errors import MediaError
 from chiasm.evaluate.bootstrap import mean_intervals
 from chiasm.evaluate.explain import METHODS, check_method, relevance
 from chiasm.evaluate.explain_curves import curves, random_subsets
-from chiasm.evaluate.explain_parts import Thing, open_thing
+from chiasm.evaluate.explain_parts import open_thing
 from chiasm.evaluate.items import Progress
 from chiasm.evaluate.metrics import intervals
 from chiasm.modalities.image import picture_size
@@ -124,6 +124,7 @@ def _ask(
     own = [[box for box in boxes if box.label == label] for label in labels]
     picture = Media(data=data)
     maps: dict[str, NDArray[np.float64]] = {}
+    shape: tuple[int, ...] = ()
     for name, model in models.items():
         thing = open_thing(model, "image", picture)
         with torch.no_grad():

@@ -116,7 +116,7 @@ def probes(
         ]
         asked = np.array([bool(some) for some in scores])
         if asked.sum() >= 2:
-            values = np.array([np.mean(some) for some in scores if some])
+            values = np.array([float(np.mean(some)) for some in scores if some])
             found[kind] = _entry(values, cluster[asked], 0.5, seed) | {"n": sum(map(len, scores))}
     counted = _count(model, pictures, np.array(shown.counts), cluster, seed)
     return found | ({"count": counted} if counted else {})

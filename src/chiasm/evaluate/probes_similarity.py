@@ -19,6 +19,8 @@ from chiasm.types import Embedder, Text
 PAIRS = 2_000
 RESAMPLES = 1_000
 MAX_BYTES = 64 * 2**20
+DIGITS = 6
+"""Of a cosine in float32 that mean something: equal ones keep equal ranks."""
 
 
 def read_ratings(path: Path) -> list[tuple[str, str, float]]:
@@ -55,7 +57,7 @@ def rated_similarity(model: Embedder, ratings: Sequence[tuple[str, str, float]],
     texts = list(dict.fromkeys(text for a, b, _ in ratings for text in (a, b)))
     vectors = dict(zip(texts, model.embed_items("text", [Text(text) for text in texts]), strict=True))
     cosines = np.array([float(vectors[a] @ vectors[b]) for a, b, _ in ratings])
-    return spearman(cosines, np.array([score for _, _, score in ratings]), seed)
+    return spearman(np.round(cosines, DIGITS), np.array([score for _, _, score in ratings]), seed)
 
 
 def name_similarity(
@@ -69,14 +71,14 @@ def name_similarity(
     found: dict[str, dict[str, Any]] = {}
     for modality, whole in items.sides.items():
         side = whole.at(rows)
-        words = [set(names[row].casefold().split()) for row in side.rows]
+        words = [set(names[int(row)].casefold().split()) for row in side.rows]
         pairs = _pairs(words, seed)
         if len(pairs) < 20:
             continue
         shared = np.array([len(words[a] & words[b]) / max(len(words[a] | words[b]), 1) for a, b in pairs])
         cosines = np.einsum("ne,ne->n", side.embedding[pairs[:, 0]], side.embedding[pairs[:, 1]]).astype(np.float64)
         if np.ptp(shared) > 0:
-            found[modality] = spearman(cosines, shared, seed)
+            found[modality] = spearman(np.round(cosines, DIGITS), shared, seed)
     return found
 
 

@@ -110,13 +110,17 @@ def evaluate(
     held_out: makers (`by` of a medium) that training never saw, flagged in the breakdowns; None = those that
     the model's own configuration names, where it has one (`model.config`). The names of the train and
     validation splits come from there too.
-    protocols: those of PROTOCOLS to run beside retrieval; None = all that the model and the table allow.
+    protocols: those of PROTOCOLS to run beside retrieval; None = all that the model and the table allow (association
+    where `by` names groups).
     by: labels whose values are the groups of `fairness`; None = those that divide the records into a few large groups.
     progress: called with (stage, done, total).
 
     Raises DataError for an empty table, ConfigError for a split, a label or a protocol that is not there.
     """
     wanted = check_protocols(protocols)
+    if protocols is None and not by:
+        # Which labels speak of people, only the user knows: words of praise and blame are asked of no others.
+        wanted = tuple(name for name in wanted if name != "association")
     clock = {"start": time.perf_counter()}
     data = data_config(model)
     unseen = set(data.held_out_makers if held_out is None else held_out)
@@ -137,7 +141,8 @@ def evaluate(
     clock["baseline"] = time.perf_counter()
     scorer = Scorer(items, groups_of(table), linear, seed)
     results = _measure(scorer, _pairs(model), chosen, set(tested), unseen, left_out, progress)
-    zero = zero_shot(model, items, chosen, groups_of(table), seed, left_out) if "zero_shot" in wanted else {}
+    known: dict[str, NDArray[np.float32]] = {}
+    zero = zero_shot(model, items, chosen, groups_of(table), seed, left_out, known) if "zero_shot" in wanted else {}
     clock["score"] = time.perf_counter()
     told = {name: rows for name, rows in chosen.items() if name in tested}
     more = further(
@@ -150,6 +155,7 @@ def evaluate(
         wanted,
         by,
         left_out,
+        known,
         seed,
         clock,
         progress,

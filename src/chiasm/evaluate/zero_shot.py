@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,13 +25,14 @@ def zero_shot(
     groups: NDArray[np.int64],
     seed: int,
     left_out: dict[str, str],
+    known: dict[str, NDArray[np.float32]] | None = None,
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """{split: {modality: {label name: {accuracy, interval, chance, majority, classes, n}}}}; splits: name →
     bool [rows of the table].
 
     The classes are all values that the table has for the label. `majority` is the share of the split's
     commonest class: what always giving that one answer would score. A record with several values is right
-    with any of them.
+    with any of them. known: vectors of class names, by label, filled as they are made.
     """
     found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in splits}
     if "text" not in model.modalities:
@@ -41,7 +42,7 @@ def zero_shot(
         if not 2 <= len(classes) <= MOST_CLASSES:
             left_out[f"zero-shot {label}"] = f"{len(classes)} classes; 2 to {MOST_CLASSES:,} are scored"
             continue
-        names = model.embed_items("text", [Text(value, kind="label") for value in classes])
+        names = class_vectors(model, label, classes, {} if known is None else known)
         place = {value: index for index, value in enumerate(classes)}
         labelled = np.array([bool(some) for some in values])
         for split, rows in splits.items():
@@ -55,6 +56,15 @@ def zero_shot(
                 entry = _score(side.embedding, names, truth, groups[side.rows], seed)
                 found[split].setdefault(modality, {})[label] = entry
     return found
+
+
+def class_vectors(
+    model: Embedder, label: str, classes: Sequence[str], known: dict[str, NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """float32 [C, E] of the names of a label's classes; made once and kept in `known`."""
+    if label not in known:
+        known[label] = model.embed_items("text", [Text(value, kind="label") for value in classes])
+    return known[label]
 
 
 def _score(

@@ -215,20 +215,16 @@ def embed_readable(
 
 
 def _full_text_index(table: Table) -> None:
-    import lance
-
     # ICU cuts Chinese and Japanese into words; the simple tokenizer would take a whole name for one word.
-    lance.dataset(str(table.path)).create_scalar_index(
+    table.lance().create_scalar_index(
         SEARCH_TEXT, "INVERTED", base_tokenizer="icu", stem=True, remove_stop_words=False, ascii_folding=True
     )
 
 
 def _approximate_index(table: Table, column: str, dimension: int, count: int) -> None:
-    import lance
-
     # Partitions near the square root of the rows; a code of one byte for about every eight numbers.
     codes = next(size for size in range(max(1, dimension // 8), 0, -1) if dimension % size == 0)
     partitions = max(1, min(round(count**0.5 / 2), count // 256))
-    lance.dataset(str(table.path)).create_index(
+    table.lance().create_index(
         column, "IVF_PQ", metric="cosine", num_partitions=partitions, num_sub_vectors=codes, replace=True
     )

@@ -160,6 +160,4 @@ _MATRICES: WeakKeyDictionary[Table, dict[tuple[int, str], _Vectors]] = WeakKeyDi
 
 
 def _dataset(table: Table) -> lance.LanceDataset:
-    import lance
-
-    return lance.dataset(str(table.path), version=table.version)
+    return table.lance(table.version)

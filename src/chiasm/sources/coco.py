@@ -71,15 +71,10 @@ class CocoSource(LayoutSource):
                 for key in store.keys("image"):
                     yield from self._picture(found, store, key)
                 for kind in ("caption", "object"):
-                    for key in store.keys(kind):
-                        if not store.get("image", key):
-                            for row in store.get(kind, key):
-                                yield Rejected(
-                                    f"{found.name}/annotation {row['id']}",
-                                    "record",
-                                    "missing",
-                                    f"no picture has the id {key}",
-                                )
+                    for key in store.keys(kind, without="image"):
+                        for row in store.get(kind, key):
+                            what = f"{found.name}/annotation {row['id']}"
+                            yield Rejected(what, "record", "missing", f"no picture has the id {key}")
 
     def _load(self, path: str, found: _Set, store: Shelf) -> Iterator[Rejected]:
         numbers: Counter[str] = Counter()

@@ -30,7 +30,7 @@ def look(files: Listing) -> Found | None:
     """
     texts = _texts(files)
     headed = [path for path in texts if _headed(files, path)]
-    if headed and not files.media:
+    if headed and files.no_media:
         return Found(
             "corpus", f"{headed[0]} has article headings (= Title =); a paragraph a record", {"files": len(texts)}
         )
@@ -38,7 +38,7 @@ def look(files: Listing) -> Found | None:
         return Found("corpus", "a text file; a paragraph a record", {"files": 1})
     special = [path for path in texts if not path.lower().endswith(".txt") and "\0" not in files.head(path)]
     large = [path for path in texts if (files.root / path).stat().st_size > MAX_TEXT_BYTES]
-    if (special or large) and not files.media:
+    if (special or large) and files.no_media:
         what = f"{special[0]}: text by its suffix" if special else f"{large[0]} is larger than a record's text"
         return Found(
             "corpus", f"{what}, and there are no media; a paragraph a record", {"files": len(texts)}, ("folder",)

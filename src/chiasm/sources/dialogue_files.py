@@ -35,9 +35,9 @@ Turn = tuple[str, str]
 def look(files: Listing) -> Found | None:
     """JSONL whose first line has a list of turns, or .txt of which nearly every line is `NAME: words` and names come again."""
     lined, plain_ones = _files(files)
-    if lined and not files.media:
+    if lined and files.no_media:
         return Found("dialogue", f"{lined[0]}: a list of turns a line", {"files": len(lined)}, ("manifest",))
-    if plain_ones and not files.media:
+    if plain_ones and files.no_media:
         return Found("dialogue", f"{plain_ones[0]}: lines NAME: words", {"files": len(plain_ones)}, ("corpus",))
     return None
 

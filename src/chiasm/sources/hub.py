@@ -22,7 +22,15 @@ _SPEC = re.compile(
 )
 
 
-def open_hub(spec: str, config: BuildConfig) -> ManifestSource:
+class HubSource(ManifestSource):
+    """The rows of Parquet files in the hub's cache."""
+
+    def fingerprint(self) -> str:
+        """The files' paths: the revision's commit is one of their folders."""
+        return "\0".join(map(str, self.paths))
+
+
+def open_hub(spec: str, config: BuildConfig) -> HubSource:
     """The data set's rows. ConfigError for a name that is none, MachineError where the hub cannot be reached and nothing is in its cache,
     DataError where there is no such data set or no Parquet.
     """
@@ -46,7 +54,7 @@ def open_hub(spec: str, config: BuildConfig) -> ManifestSource:
             f"{spec}: no Parquet files of it" + (f"; its configurations are {', '.join(configs)}" if configs else "")
         )
     rows = tuple(sorted(rows, key=lambda path: ("train" not in path, path)))
-    source = ManifestSource([folder / path for path in rows], config, root=folder, name=name)
+    source = HubSource([folder / path for path in rows], config, root=folder, name=name)
     source.found = f"manifest: {len(rows)} Parquet files of {name} on the Hugging Face hub, one row a record"
     return source
 

@@ -50,7 +50,7 @@ class LayoutSource:
 
     def prepare(self, progress: Progress | None = None) -> None:
         """List the files."""
-        if progress is not None:
+        if progress is not None and self.files.only is None:
             progress("list", len(self.files.files), None)
 
     def records(self) -> Iterator[Record | Rejected]:

@@ -86,6 +86,11 @@ class Listing:
     def media(self) -> tuple[str, ...]:
         return tuple(path for path in self.files if kind_of(path) in ("image", "audio", "video"))
 
+    @property
+    def no_media(self) -> bool:
+        """Whether there are none, or a single file was given: what lies beside it is then not even listed."""
+        return self.only is not None or not self.media
+
     @cached_property
     def by_name(self) -> dict[str, str]:
         """The first medium of each file name."""

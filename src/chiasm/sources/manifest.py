@@ -81,7 +81,7 @@ class ManifestSource:
         self, path: Path | Sequence[Path], config: BuildConfig, *, root: Path | None = None, name: str | None = None
     ) -> None:
         paths = (path,) if isinstance(path, Path) else tuple(path)
-        self._paths, first = paths, paths[0]
+        self.paths, first = paths, paths[0]
         self.root = first.parent if root is None else root
         whole = first.stem in ("manifest", "metadata") or len(paths) > 1 or root is not None
         self.name = name or (self.root.resolve().name if whole else first.stem)
@@ -103,14 +103,14 @@ class ManifestSource:
 
     def prepare(self, progress: Progress | None = None) -> None:
         """Check that the manifest can be opened and has the columns that the configuration names."""
-        for path in self._paths:
+        for path in self.paths:
             names = row_names(path)
             for column in self._rows.chosen:
                 if names is not None and column not in names:
                     raise ConfigError(f"{path} has no column {column!r}; it has {', '.join(names)}")
 
     def records(self) -> Iterator[Record | Rejected]:
-        for path in self._paths:
+        for path in self.paths:
             try:
                 for number, row in _READERS[path.suffix.lower()](path):
                     if isinstance(row, RowError):
@@ -123,7 +123,7 @@ class ManifestSource:
     def _record(self, path: Path, number: int, row: dict[str, Any]) -> Record | Rejected:
         inside = path.parent.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else "."
         stem = path.stem if inside == "." else f"{inside}/{path.stem}"
-        split = _split_of(path.relative_to(self.root).as_posix()) if len(self._paths) > 1 else None
+        split = _split_of(path.relative_to(self.root).as_posix()) if len(self.paths) > 1 else None
         folder = "" if inside == "." else f"{inside}/"
         try:
             return self._rows.record(row, f"{stem}:{number}", source=self.name, split=split, folder=folder)

@@ -26,17 +26,24 @@ class Shelf:
 
     def get(self, kind: str, key: object) -> list[Any]:
         """All that was put under the key; call it when all is put."""
-        if not self._indexed:
-            self._connection.execute("CREATE INDEX by_key ON shelf (kind, key)")
-            self._indexed = True
+        self._index()
         query = "SELECT value FROM shelf WHERE kind = ? AND key = ? ORDER BY rowid"
         return [json.loads(value) for (value,) in self._connection.execute(query, (kind, str(key)))]
 
-    def keys(self, kind: str) -> Iterator[str]:
-        """Each key once, in the order of first appearance."""
-        query = "SELECT key FROM shelf WHERE kind = ? GROUP BY key ORDER BY min(rowid)"
-        for (key,) in self._connection.execute(query, (kind,)):
+    def keys(self, kind: str, without: str = "") -> Iterator[str]:
+        """Each key once, in the order of first appearance; but those that have rows of the kind `without`."""
+        self._index()
+        query = (
+            "SELECT key FROM shelf WHERE kind = ? AND NOT EXISTS (SELECT 1 FROM shelf AS other WHERE other.kind = ? AND other.key = shelf.key)"
+            " GROUP BY key ORDER BY min(rowid)"
+        )
+        for (key,) in self._connection.execute(query, (kind, without)):
             yield key
+
+    def _index(self) -> None:
+        if not self._indexed:
+            self._connection.execute("CREATE INDEX by_key ON shelf (kind, key)")
+            self._indexed = True
 
 
 @contextmanager

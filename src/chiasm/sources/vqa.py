@@ -55,9 +55,8 @@ class VqaSource(LayoutSource):
                 yield from self._load(path, "questions", store)
                 for key in store.keys("questions"):
                     yield self._record(name, images, key, store)
-                for key in store.keys("annotations"):
-                    if not store.get("asked", key):
-                        yield Rejected(f"{name}/answers {key}", "record", "missing", f"no question has the id {key}")
+                for key in store.keys("annotations", without="asked"):
+                    yield Rejected(f"{name}/answers {key}", "record", "missing", f"no question has the id {key}")
 
     def _load(self, path: str, wanted: str, store: Shelf) -> Iterator[Rejected]:
         number = 0

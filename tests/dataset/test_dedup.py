@@ -1,0 +1,175 @@
+"""What becomes of copies."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from measured_sheet import MeasuredSheet, drawing, encoded, sound_file, word
+
+from chiasm.building import DedupConfig
+from chiasm.config import BuildConfig
+from chiasm.dataset.dedup import run
+from chiasm.errors import ConfigError
+from chiasm.types import Media, Record, Text
+
+
+def decide(records, model=None, **settings):
+    sheet = MeasuredSheet(records)
+    assert len(sheet.rows) == len(records)
+    outcome = run(sheet, BuildConfig(dedup=DedupConfig(**settings)), model=model)
+    ids = [record.id for record in records]
+    gone = {ids[row]: refused for row, refused in outcome.removed.items()}
+    assert all(refused.id == key and refused.part == "record" for key, refused in gone.items())
+    return gone, {(ids[i], ids[j]) for i, j in outcome.tied}, outcome
+
+
+def pictured(key, picture, *texts, **fields):
+    return Record(key, tuple(Text(text, "en") for text in texts), (Media(data=picture),), **fields)
+
+
+def small(seed):
+    return encoded(drawing(seed).resize((60, 45)))
+
+
+def test_nothing_is_done_where_nothing_is_asked():
+    records = [pictured("a", encoded(drawing(0))), pictured("b", encoded(drawing(0)))]
+    assert decide(records)[0] == {}
+    assert decide(records, exact="keep")[0] == {}
+
+
+def test_of_exact_copies_the_best_stays():
+    same = encoded(drawing(0))
+    records = [
+        pictured("plain", same),
+        pictured("told", same, "a drawing"),
+        pictured("other", encoded(drawing(1))),
+        Record("bmp", image=(Media(data=encoded(drawing(0), "BMP")),)),
+    ]
+    gone, _, _ = decide(records, exact="remove")
+    assert sorted(gone) == ["bmp", "plain"]
+    assert gone["bmp"].reason == "duplicate"
+    assert "'told'" in gone["bmp"].message
+    assert "the same picture" in gone["bmp"].message
+
+
+def test_near_copies_go_or_are_tied():
+    records = [
+        pictured("whole", encoded(drawing(0))),
+        pictured("small", small(0)),
+        pictured("other", encoded(drawing(1))),
+    ]
+    gone, _, outcome = decide(records, near="remove")
+    assert list(gone) == ["small"]
+    assert "nearly the same picture" in gone["small"].message
+    assert outcome.facts["removed"] == 1
+    gone, tied, _ = decide(records, near="group")
+    assert gone == {}
+    assert tied == {("whole", "small")}
+
+
+def test_all_that_records_share_must_agree_and_a_picture_alone_ties():
+    records = [
+        pictured("a", encoded(drawing(0)), "a dog on a wide green lawn"),
+        pictured("b", small(0), "A DOG, on a wide green lawn"),
+        pictured("c", small(0), "three ships far out at sea"),
+        pictured("d", encoded(drawing(1)), "a dog on a wide green lawn"),
+    ]
+    gone, tied, _ = decide(records, near="remove")
+    assert list(gone) == ["b"]
+    assert "the same text" in gone["b"].message
+    assert tied == {("a", "c")}
+    assert sorted(decide(records, near="remove", agree="any")[0]) == ["b", "c"]
+
+
+def test_texts_alone_are_copies_above_the_threshold_and_with_the_same_numbers():
+    texts = ["the quick brown fox jumps over the lazy dog", "The quick brown fox jumps over the lazy dogs!",
+             "apollo mission report number 11 of the series", "apollo mission report number 12 of the series",
+             "something else entirely is written here", "Something else, entirely, is written here"]  # fmt: skip
+    records = [Record(str(number), (Text(text),)) for number, text in enumerate(texts)]
+    gone, _, _ = decide(records, near="remove")
+    assert sorted(gone) == ["0", "4"]  # the longer text stays
+    assert "Jaccard" in gone["0"].message
+    assert gone["4"].message == "a copy of '5': the same text"
+    assert decide(records, near="remove", text=None)[0].keys() == {"4"}
+
+
+def test_sounds_that_are_louder_or_encoded_anew_are_copies():
+    records = [
+        Record("flac", audio=(Media(data=sound_file(word(0))),)),
+        Record("ogg", audio=(Media(data=sound_file(word(0), "OGG")),)),
+        Record("quiet", audio=(Media(data=sound_file(0.3 * word(0))),)),
+        Record("other", audio=(Media(data=sound_file(word(1))),)),
+    ]
+    gone, _, _ = decide(records, near="remove")
+    assert len(gone) == 2
+    assert "other" not in gone
+    assert all("nearly the same sound" in refused.message for refused in gone.values())
+
+
+def test_a_record_of_several_pictures_is_a_copy_where_all_of_one_are_found_in_the_other():
+    def of(key, *seeds):
+        return Record(key, image=tuple(Media(data=encoded(drawing(seed))) for seed in seeds))
+
+    assert list(decide([of("two", 0, 1), of("one", 1)], exact="remove")[0]) == ["one"]
+    assert decide([of("01", 0, 1), of("12", 1, 2)], exact="remove")[0] == {}
+
+
+def test_a_shared_picture_with_two_captions_leaves_one_of_each():
+    same = encoded(drawing(0))
+    records = [
+        pictured("a", same, "one caption"),
+        pictured("b", same, "quite another"),
+        pictured("c", same, "quite another"),
+    ]
+    assert list(decide(records, exact="remove")[0]) == ["c"]
+
+
+def test_a_chain_removes_only_copies_of_what_stays():
+    base = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu"
+    chain = [
+        base,
+        base.replace("alpha", "alphas"),
+        base.replace("alpha", "alphas").replace("kappa", "kappas"),
+        base.replace("alpha", "gone"),
+    ]
+    gone, _, outcome = decide([Record(str(n), (Text(text),)) for n, text in enumerate(chain)], near="remove", text=0.75)
+    for key, refused in gone.items():
+        kept = refused.message.split("'")[1]
+        assert kept not in gone
+        assert key != kept
+    assert outcome.facts["removed"] == len(gone) > 0
+
+
+def test_blank_pictures_are_not_near_each_other():
+    from PIL import Image
+
+    white = Image.new("RGB", (40, 40), "white")
+    dotted = white.copy()
+    dotted.putpixel((3, 3), (200, 200, 200))
+    assert decide([pictured("a", encoded(white)), pictured("b", encoded(dotted))], near="remove")[0] == {}
+
+
+class Model:
+    modalities = ("image",)
+    dimension = 2
+
+    def embed_items(self, modality, items):
+        assert modality == "image"
+        bright = np.array([len(item.data) > 0 for item in items], np.float32)
+        return np.stack([bright, 1 - bright], axis=1)
+
+
+def test_a_models_cosine_makes_copies_where_it_is_asked():
+    records = [pictured(str(seed), encoded(drawing(seed))) for seed in range(3)]
+    gone, _, _ = decide(records, Model(), near="remove", embedding=0.99)
+    assert len(gone) == 2
+    assert "cosine 1.000" in next(iter(gone.values())).message
+    with pytest.raises(ConfigError, match="give `model`"):
+        decide(records, near="remove", embedding=0.99)
+
+
+def test_many_records_of_one_text_are_quick_and_stay():
+    records = [pictured(str(seed), encoded(drawing(seed, 20, 20)), "cat") for seed in range(130)]
+    gone, tied, _ = decide(records, exact="remove")
+    assert gone == {}
+    assert tied == set()

@@ -1,0 +1,212 @@
+"""Metrics of classes, rankings, spaces, what was generated, language and translation: against scikit-learn, sacreBLEU and slow versions."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from chiasm.errors import DataError
+from chiasm.evaluate.metric_classes import (
+    area_under_curve,
+    calibration_error,
+    class_scores,
+    confusion,
+    macro_area_under_curve,
+)
+from chiasm.evaluate.metric_generation import clip_scores, distinct, frechet_distance, precision_recall, self_bleu
+from chiasm.evaluate.metric_items import hit_at_k, mean_reciprocal_rank, ndcg_at_k, reciprocal_rank
+from chiasm.evaluate.metric_language import bits_per_byte, perplexity
+from chiasm.evaluate.metric_retrieval import average_precisions, caption_retrieval, graded_gain
+from chiasm.evaluate.metric_space import alignment, linear_cka, modality_gap, uniformity
+from chiasm.evaluate.metric_translation import translation_scores
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_classes_against_sklearn(seed):
+    rng = np.random.default_rng(seed)
+    truth = [str(one) for one in rng.integers(0, 4, 60)]
+    predicted = [one if rng.random() < 0.6 else str(rng.integers(0, 4)) for one in truth]
+    scores = class_scores(predicted, truth)
+    assert scores["accuracy"] == pytest.approx(sk.accuracy_score(truth, predicted))
+    assert scores["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(truth, predicted))
+    for kind in ("macro", "micro"):
+        wanted = sk.precision_recall_fscore_support(truth, predicted, average=kind, zero_division=0)
+        assert [scores[f"{name}_{kind}"] for name in ("precision", "recall", "f1")] == pytest.approx(list(wanted[:3]))
+    probabilities = rng.dirichlet(np.ones(4), 60)
+    assert macro_area_under_curve(probabilities, np.array([int(one) for one in truth])) == pytest.approx(
+        sk.roc_auc_score(truth, probabilities, multi_class="ovr")
+    )
+    tied, right = rng.integers(0, 5, 60) / 5, rng.random(60) < 0.4
+    assert area_under_curve(tied, right) == pytest.approx(sk.roc_auc_score(right, tied))
+
+
+def test_classes_that_are_only_predicted():
+    scores = class_scores(["a", "c"], ["a", "b"])
+    wanted = sk.precision_recall_fscore_support(["a", "b"], ["a", "c"], average="macro", zero_division=0)
+    assert [scores[f"{name}_macro"] for name in ("precision", "recall", "f1")] == pytest.approx(list(wanted[:3]))
+    assert scores["balanced_accuracy"] == 0.5
+    assert [one.tolist() for one in confusion(["a", "c"], ["a", "b"])] == [[1, 0, 0], [1, 0, 1], [1, 1, 0]]
+    with pytest.raises(DataError):
+        class_scores([], [])
+    with pytest.raises(DataError, match="of one kind"):
+        area_under_curve(np.ones(2), np.ones(2, bool))
+
+
+def test_calibration_against_a_slow_version():
+    rng = np.random.default_rng(0)
+    confidence = np.concatenate([rng.random(200), [0.0, 1.0, 1 / 15]])
+    right = rng.random(203) < confidence
+    slow = 0.0
+    for low in range(15):
+        inside = (confidence > low / 15) & (confidence <= (low + 1) / 15) | ((confidence == 0) & (low == 0))
+        slow += abs(right[inside].sum() - confidence[inside].sum()) / 203
+    assert calibration_error(confidence, right) == pytest.approx(slow)
+    assert calibration_error(np.ones(4), np.array([1, 0, 1, 0], bool)) == 0.5
+    with pytest.raises(DataError):
+        calibration_error(np.array([1.5]), np.array([True]))
+
+
+def test_rankings():
+    ranked = [["a", "b", "c"], ["c", "a", "b"], ["b"]]
+    assert hit_at_k(ranked, ["a", "b", "a"], 2).tolist() == [1, 0, 0]
+    assert hit_at_k(ranked, [["a", "c"], ["a"], []], 2).tolist() == [1, 1, 0]
+    assert reciprocal_rank(ranked, ["b", "b", "a"]).tolist() == [1 / 2, 1 / 3, 0]
+    assert mean_reciprocal_rank(ranked, [["b", "c"], ["b"], ["a"]]) == pytest.approx(5 / 18)
+    np.testing.assert_allclose(average_precisions(ranked, [["a", "c"], ["b"], ["a", "b"]]), [(1 + 2 / 3) / 2, 1 / 3, 1 / 2])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_gain_against_sklearn(seed):
+    rng = np.random.default_rng(seed)
+    scores, gains = rng.integers(0, 4, (5, 9)).astype(float), rng.integers(0, 3, (5, 9)).astype(float)
+    gains[:, 0] = 1
+    mine = graded_gain(scores, gains, 5)
+    np.testing.assert_allclose(mine, [sk.ndcg_score(gains[i : i + 1], scores[i : i + 1], k=5) for i in range(5)])
+    free = rng.random((5, 9))
+    order = [[str(one) for one in np.argsort(-row)] for row in free]
+    by_name = [{str(item): float(gain) for item, gain in enumerate(row)} for row in gains]
+    np.testing.assert_allclose(ndcg_at_k(order, by_name, 5), graded_gain(free, gains, 5))
+
+
+def slow_recall(similarity, relevant, k):
+    order = np.argsort(-similarity, axis=1)[:, :k]
+    return float(np.mean([relevant[row, first].any() for row, first in enumerate(order)]))
+
+
+def test_several_captions_a_picture():
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(6, 8)).astype(np.float32)
+    owner = np.repeat(np.arange(6), 5)
+    captions = (images[owner] + rng.normal(0, 1.5, (30, 8))).astype(np.float32)
+    relevant = owner[None] == np.arange(6)[:, None]
+    found = caption_retrieval(images, captions, owner)
+    similarity = images.astype(np.float64) @ captions.T
+    for k in (1, 5, 10):
+        assert found["image->text"][f"r{k}"] == pytest.approx(slow_recall(similarity, relevant, k), abs=1e-6)
+        assert found["text->image"][f"r{k}"] == pytest.approx(slow_recall(similarity.T, relevant.T, k), abs=1e-6)
+    rank = [1 + min(np.flatnonzero(relevant[i][np.argsort(-similarity[i])])) for i in range(6)]
+    assert found["image->text"]["mean_rank"] == pytest.approx(np.mean(rank))
+    assert found["image->text"]["median_rank"] == np.median(rank)
+    precision = [sk.average_precision_score(relevant[i], similarity[i]) for i in range(6)]
+    assert found["image->text"]["map"] == pytest.approx(np.mean(precision), abs=1e-6)
+
+    folded = caption_retrieval(images, captions, owner, fold=3)
+    halves = [caption_retrieval(images[s : s + 3], captions[5 * s : 5 * s + 15], owner[:15]) for s in (0, 3)]
+    for way in folded:
+        assert folded[way]["r1"] == pytest.approx(np.mean([half[way]["r1"] for half in halves]), abs=1e-6)
+    with pytest.raises(DataError, match="place of its picture"):
+        caption_retrieval(images, captions, owner + 1)
+    with pytest.raises(DataError, match="fewer than one fold"):
+        caption_retrieval(images, captions, owner, fold=7)
+
+
+def test_space():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(30, 5)), rng.normal(size=(30, 5))
+    a, b = a / np.linalg.norm(a, axis=1, keepdims=True), b / np.linalg.norm(b, axis=1, keepdims=True)
+    assert alignment(a, b) == pytest.approx(np.mean([np.linalg.norm(x - y) ** 2 for x, y in zip(a, b, strict=True)]))
+    potential = [math.exp(-2 * np.sum((a[i] - a[j]) ** 2)) for i in range(30) for j in range(30) if i != j]
+    assert uniformity(a) == pytest.approx(math.log(np.mean(potential)))
+    assert uniformity(np.tile(a[:1], (4, 1))) == pytest.approx(0.0, abs=1e-9)
+    assert modality_gap(a, a + np.array([3, 4, 0, 0, 0])) == pytest.approx(5.0)
+
+
+def test_cka():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(40, 6))
+    turn = np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    assert linear_cka(x, 3 * x @ turn + 1) == pytest.approx(1.0)
+    y = rng.normal(size=(40, 50))
+    centre = np.eye(40) - 1 / 40
+    k, l = centre @ x @ x.T @ centre, centre @ y @ y.T @ centre
+    assert linear_cka(x, y) == pytest.approx(np.trace(k @ l) / math.sqrt(np.trace(k @ k) * np.trace(l @ l)))
+    assert linear_cka(x, np.ones((40, 2))) == 0.0
+
+
+def test_frechet_distance():
+    from scipy.linalg import sqrtm
+
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(80, 4)), rng.normal(1, 2, size=(90, 4)) @ rng.normal(size=(4, 4))
+    one, two = np.cov(a.T), np.cov(b.T)
+    slow = np.sum((a.mean(0) - b.mean(0)) ** 2) + np.trace(one + two - 2 * np.real(sqrtm(one @ two)))
+    assert frechet_distance(a, b) == pytest.approx(slow)
+    assert frechet_distance(a, a) == pytest.approx(0.0, abs=1e-9)
+    with pytest.raises(DataError):
+        frechet_distance(a[:1], b)
+
+
+def test_precision_and_recall():
+    rng = np.random.default_rng(0)
+    real, made = rng.normal(size=(40, 3)), rng.normal(size=(30, 3)) * 0.3
+
+    def slow(points, balls):
+        reach = [sorted(np.linalg.norm(balls - one, axis=1))[3] for one in balls]
+        return np.mean([any(np.linalg.norm(p - c) <= r for c, r in zip(balls, reach, strict=True)) for p in points])
+
+    assert precision_recall(made, real) == pytest.approx((slow(made, real), slow(real, made)))
+    assert precision_recall(real, real) == (1.0, 1.0)
+    assert precision_recall(real + 100, real) == (0.0, 0.0)
+    with pytest.raises(DataError, match="more than 3"):
+        precision_recall(made[:3], real)
+
+
+def test_texts_and_pairs():
+    assert self_bleu(["a b c d e", "a b c d e"]) == pytest.approx([1.0] * 4, abs=1e-6)
+    assert self_bleu(["a b c d", "e f g h"])[0] < 1e-6
+    assert distinct(["a b a b", "a"], 1) == 2 / 5 and distinct(["a b a b", "a"], 2) == 2 / 3 and distinct([], 1) == 0
+    a = np.array([[1.0, 0], [0, 2], [1, 0]])
+    np.testing.assert_allclose(clip_scores(a, np.array([[2.0, 0], [1, 1], [-1, 0]])), [2.5, 2.5 / math.sqrt(2), 0])
+
+
+def test_language():
+    assert perplexity([math.log(0.25) * 3, math.log(0.25)], [3, 1]) == pytest.approx(4.0)
+    assert bits_per_byte([math.log(0.5) * 8], [4]) == pytest.approx(2.0)
+    assert perplexity([-1e6], [1]) == math.inf
+    for wrong in (([0.5], [1]), ([-1.0], [0]), ([-1.0], [1, 2]), ([math.nan], [1])):
+        with pytest.raises(DataError):
+            perplexity(*wrong)
+
+
+def test_translation_against_sacrebleu():
+    import sacrebleu
+
+    rng = np.random.default_rng(0)
+    words = "the cat sat on a mat , and it 's fine .".split()
+
+    def text():
+        return " ".join(rng.choice(words, rng.integers(3, 12)))
+
+    candidates, references = [text() for _ in range(15)], [[text(), text()] for _ in range(15)]
+    streams = [list(one) for one in zip(*references, strict=True)]
+    corpus, items = translation_scores(candidates, references)
+    assert corpus["bleu"] == pytest.approx(sacrebleu.corpus_bleu(candidates, streams, force=True).score)
+    assert corpus["chrf"] == pytest.approx(sacrebleu.corpus_chrf(candidates, streams).score)
+    assert items["bleu"][3] == pytest.approx(sacrebleu.sentence_bleu(candidates[3], references[3]).score)
+    assert items["chrf"][3] == pytest.approx(sacrebleu.sentence_chrf(candidates[3], references[3]).score)
+    uneven, _ = translation_scores(["a b c d e", "x"], [["a b c d e"], ["x", "y"]], "none")
+    assert uneven["bleu"] == pytest.approx(100.0)
+    assert translation_scores(["黒い猫がいる"], [["黒い猫がいる"]], "char")[0]["bleu"] == pytest.approx(100.0)
