@@ -21,7 +21,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 from _measure import peak_mib
-
 from chiasm.building import EngineConfig
 from chiasm.config import BuildConfig
 from chiasm.dataset.build import build

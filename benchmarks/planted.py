@@ -24,6 +24,7 @@ from PIL import Image
 from chiasm.building import DedupConfig, SplitConfig
 from chiasm.config import BuildConfig
 from chiasm.dataset.build import build
+from chiasm.types import Record
 
 SHARES = {"corrupt": 0.01, "exact": 0.03, "near": 0.03, "leaked": 0.05}
 MISLABELLED = 0.02
@@ -40,7 +41,7 @@ def pictures(data: Path | None) -> list[Item]:
         return [
             {"data": record.image[0].data, "text": record.texts[0].text, "label": record.labels[0].value}
             for record in source.records()
-            if hasattr(record, "image")
+            if isinstance(record, Record)
         ]
     rows = [json.loads(line) for line in (data / "openclipart/manifest.jsonl").read_text(encoding="utf8").splitlines()]
     drawings = [
@@ -183,14 +184,14 @@ def figures(out: Path, ledger: Path, originals: dict[str, str], items: list[Item
     family = {item["id"]: originals.get(item["id"], item["id"]) for item in items}
     members = Counter(family.values())
     left = Counter(family[key] for key in split)
-    found = sum(1 for copy, origin in originals.items() if left[origin] == 1)
+    found = sum(left[origin] == 1 for origin in originals.values())
     true = sum(1 for key in removed if members[family[key]] > 1)
     missed = Counter(copy.split("-")[1] for copy, origin in originals.items() if left[origin] > 1)
     corrupt = {item["id"] for item in items if item["id"].startswith("corrupt")}
     refused = {row["id"] for row in rows if row["reason"] not in ("duplicate",)}
     where: dict[str, set[str]] = {}
     for key, name in split.items():
-        where.setdefault(family[key], set()).add(name)
+        where.setdefault(family[str(key)], set()).add(str(name))
     return {
         "given": len(items),
         "rows": len(split),

@@ -318,6 +318,7 @@ RUN_FOR_JSON: Mapping[str, tuple[str, ...]] = {
     "evaluate": ("evaluate", "runs/photos", "photos.lance"),
     "index": ("index", "runs/photos", "photos.lance"),
     "search": ("search", "photos.lance", "a red disc", "-k", "1"),
+    "explain": ("explain", "runs/photos", "--image", "cat.png", "--text", "a cat"),
     "convert": ("convert", "runs/any", "--image", "cat.png"),
     "import": ("import", "public", "runs/gpt"),
     "systems": ("systems",),

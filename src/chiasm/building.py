@@ -428,7 +428,8 @@ class EngineConfig(Section):
         default="embedded", description="threads of this machine, or a Ray cluster; the table is the same"
     )
     address: str | None = Field(
-        default=None, description="ray: the cluster's address; None: a cluster of this machine's own"
+        default=None,
+        description="ray: the cluster's HOST:PORT, whose machines must see the source and the table's folder; None: one of this machine's own",
     )
 
 

@@ -63,3 +63,25 @@ def test_evaluate_against_another_run_and_by_a_label(made: Made, tmp_path: Path)
     assert "Against" in (tmp_path / "report.html").read_text()
     assert "no label 'age'" in chiasm("evaluate", made.run, made.table, "--by", "age").stderr
     assert chiasm("evaluate", made.run, made.table, "--protocol", "magic").exit_code == 2
+
+
+def test_a_dual_encoder_of_the_literature_is_explained_too(made: Made, tmp_path: Path) -> None:
+    ok(
+        "train",
+        made.table,
+        "system=clip",
+        "train.batch=4",
+        "train.device=cpu",
+        "--steps",
+        2,
+        "--out",
+        tmp_path / "clip",
+    )
+    given = ("explain", tmp_path / "clip", "--image", made.folder / "red_disc.png", "--text", "a red disc")
+    for method in ("gradient", "rollout", "occlusion"):
+        found = as_json(*given, "--method", method)
+        values = found["maps"]["image"]["values"]
+        assert len(values) == len(values[0]) == 6 and found["pairs"] == {}
+        assert max(map(max, values)) > 0
+    refused = chiasm(*given, "--method", "contribution")
+    assert refused.exit_code == 2 and "mean and a linear map" in refused.stderr

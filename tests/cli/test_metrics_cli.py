@@ -89,7 +89,7 @@ def test_every_kind_is_documented():
     from chiasm.evaluate.metric_kinds import KINDS
 
     assert [kind for kind, _, _ in documented()] == list(KINDS)
-    assert NAMES == ", ".join(KINDS)
+    assert ", ".join(KINDS) == NAMES
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_every_kind_is_documented():
 def test_what_is_wrong_is_said_with_its_line(tmp_path, kind, rows, message):
     code, out, err = run(kind, written(tmp_path, rows), "--json")
     assert (code, out) == (3, "")
-    assert message in err and "f.jsonl" in err or message == "no line has a true box" or message == "nothing to measure"
+    assert message in err and "f.jsonl" in err
 
 
 def test_wrong_use(tmp_path):

@@ -27,12 +27,16 @@ Build = Callable[..., BuildResult]
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
     """`built(records, align=…, reduce=…)`: a build whose steps of these names say what the functions return for the sheet."""
 
-    def run(records: list[Record], config: BuildConfig | None = None, **steps: Callable[[Sheet], Outcome]) -> BuildResult:
+    def run(
+        records: list[Record], config: BuildConfig | None = None, **steps: Callable[[Sheet], Outcome]
+    ) -> BuildResult:
         monkeypatch.setattr(shards, "CHUNK_ROWS", 4)  # several shards
         modules = {"augment": "augmenting"}
         for name, step in steps.items():
 
-            def said(sheet: Sheet, config: BuildConfig, step: Callable[[Sheet], Outcome] = step, **_: object) -> Outcome:
+            def said(
+                sheet: Sheet, config: BuildConfig, step: Callable[[Sheet], Outcome] = step, **_: object
+            ) -> Outcome:
                 return step(sheet)
 
             monkeypatch.setattr(f"chiasm.dataset.{modules.get(name, name)}.run", said)
@@ -69,11 +73,16 @@ def test_what_is_removed_is_in_the_ledger(built: Build) -> None:
 def test_what_is_merged_lives_on(built: Build) -> None:
     records = [
         *(record(number) for number in range(6)),
-        Record("words", texts=(Text("a late caption"), Text("text 1", "en")), labels=(Label("kind", "late"),), group="g"),
+        Record(
+            "words", texts=(Text("a late caption"), Text("text 1", "en")), labels=(Label("kind", "late"),), group="g"
+        ),
         Record("more words", texts=(Text("the last caption"),)),
         Record("bare", texts=(Text("of the same group"),), group="g"),
     ]
-    picture_last = [Record("said", texts=(Text("a caption"),)), Record("seen", image=(Media(data=picture(9)),), boxes=(Box(0, 0, 1, 1, "x"),))]
+    picture_last = [
+        Record("said", texts=(Text("a caption"),)),
+        Record("seen", image=(Media(data=picture(9)),), boxes=(Box(0, 0, 1, 1, "x"),)),
+    ]
 
     def align(sheet: Sheet) -> Outcome:
         return Outcome(merged={7: 6, 6: 1, 10: 9}, labels={6: (Label("made", "up"),)})

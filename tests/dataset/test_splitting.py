@@ -22,6 +22,8 @@ from chiasm.types import Label, Record, Text
 class Rows:
     """A sheet of the records that it is given."""
 
+    root = None
+
     def __init__(self, records: Sequence[Record], first: int = 0) -> None:
         self.kept = list(records)
         self.rows = np.arange(first, first + len(records), dtype=np.int64)

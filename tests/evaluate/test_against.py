@@ -16,7 +16,10 @@ def test_a_model_against_itself_is_level(shapes_table: Table) -> None:
     found = against(Known(shapes(), noise=1.0), Known(shapes(), noise=1.0), shapes_table, splits=["test"])["test"]
     one = found["text->image"]["r1"]
     assert one["difference"] == 0 and one["interval"] == [0, 0] and one["better"] is None and one["p"] == 1
-    assert "image: colour" in found and found["image: colour"]["accuracy"]["value"] == found["image: colour"]["accuracy"]["other"]
+    assert (
+        "image: colour" in found
+        and found["image: colour"]["accuracy"]["value"] == found["image: colour"]["accuracy"]["other"]
+    )
 
 
 def test_the_better_model_is_named_whichever_comes_first(shapes_table: Table) -> None:
@@ -40,4 +43,6 @@ def test_pairing_narrows_the_interval() -> None:
 
 def test_models_that_share_too_little_are_refused(shapes_table: Table) -> None:
     with pytest.raises(ConfigError, match="share text"):
-        against(Known(shapes(), modalities=("text", "image")), Known(shapes(), modalities=("text", "audio")), shapes_table)
+        against(
+            Known(shapes(), modalities=("text", "image")), Known(shapes(), modalities=("text", "audio")), shapes_table
+        )

@@ -115,7 +115,9 @@ def test_rollout_is_a_product_of_halved_attention(model: EmbeddingModel, picture
 
 
 def test_contributions_and_pairs_sum_to_the_cosine(model: EmbeddingModel, picture: bytes) -> None:
-    image, text = (model.prepare(m, [i]) for m, i in (("image", Media(data=picture)), ("text", Text("a red and a blue"))))
+    image, text = (
+        model.prepare(m, [i]) for m, i in (("image", Media(data=picture)), ("text", Text("a red and a blue")))
+    )
     seen, said = look(model, "image", image), look(model, "text", text)
     cosine = float((seen.vectors * said.vectors).sum().detach())
     network = model.network
@@ -183,7 +185,11 @@ def test_curves_run_from_nothing_to_the_whole(model: EmbeddingModel, picture: by
 
 def test_area_is_the_trapezoid() -> None:
     line = np.array([0.0, 1.0, 1.0])
-    assert Curves(np.array([0, 0.5, 1.0]), line, line, line).areas() == {"deletion": 0.75, "insertion": 0.75, "random": 0.75}
+    assert Curves(np.array([0, 0.5, 1.0]), line, line, line).areas() == {
+        "deletion": 0.75,
+        "insertion": 0.75,
+        "random": 0.75,
+    }
 
 
 def test_the_trained_model_points_and_the_untrained_does_not(
@@ -234,7 +240,10 @@ def test_sounds_are_explained_in_time_and_in_bands(tmp_path: Path) -> None:
     stretches = found.maps["audio"].values.shape[0]
     assert found.maps["audio"].spectrum is not None and found.maps["audio"].spectrum.shape == (stretches, 8)
     three = explain(model, audio=sound, text="a red", image=png(squares({"red": 1})))
-    assert three.toward == {"text": "image", "image": "text", "audio": "text"} and set(three.pairs) == {"image", "audio"}
+    assert three.toward == {"text": "image", "image": "text", "audio": "text"} and set(three.pairs) == {
+        "image",
+        "audio",
+    }
 
 
 def test_what_cannot_be_explained_is_refused(model: EmbeddingModel, picture: bytes, tmp_path: Path) -> None:
@@ -259,7 +268,9 @@ def test_the_page_and_the_picture(
     page = write_explanation(tmp_path / "why.html", found, given, "squares", near).read_text()
     assert "<script" not in page and "&lt;script&gt;" in page and "default-src 'none'" in page
     assert len(near["text"]) == 3 and near["text"][0]["score"] >= near["text"][1]["score"]
-    drawn = Image.open(io.BytesIO(read_bytes(Media(path=str(write_explanation(tmp_path / "map.png", found, given, "s"))))))
+    drawn = Image.open(
+        io.BytesIO(read_bytes(Media(path=str(write_explanation(tmp_path / "map.png", found, given, "s")))))
+    )
     assert drawn.size == (320 * 2 + 12, 320)
     with pytest.raises(ConfigError, match=r"\.html"):
         write_explanation(tmp_path / "why.txt", found, given, "s")

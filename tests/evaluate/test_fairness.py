@@ -104,7 +104,9 @@ def test_association_equals_the_definition_and_its_exact_test() -> None:
         for some in combinations(range(9), 5)
     ]
     sign = np.sign(difference)
-    assert found["exact"] and found["p"] == pytest.approx(np.mean([sign * d >= sign * difference - 1e-9 for d in drawn]), abs=1e-6)
+    assert found["exact"] and found["p"] == pytest.approx(
+        np.mean([sign * d >= sign * difference - 1e-9 for d in drawn]), abs=1e-6
+    )
     assert association(y, x, a, b)["effect"] == pytest.approx(-found["effect"], abs=1e-6)
     with pytest.raises(DataError):
         association(x[:1], y, a, b)

@@ -11,7 +11,20 @@ import pytest
 from chiasm.errors import DataError
 from chiasm.evaluate.metric_detection import FoundBoxes, TrueBoxes, coco_class_scores, coco_scores
 
-NAMES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar_1", "ar_10", "ar_100", "ar_small", "ar_medium", "ar_large")
+NAMES = (
+    "ap",
+    "ap50",
+    "ap75",
+    "ap_small",
+    "ap_medium",
+    "ap_large",
+    "ar_1",
+    "ar_10",
+    "ar_100",
+    "ar_small",
+    "ar_medium",
+    "ar_large",
+)
 
 
 def random_set(rng, pictures, most=12):
@@ -48,7 +61,12 @@ def official(found, truth):
     for number, row in enumerate(rows):
         row["id"] = number + 1
     results = [
-        {"image_id": i, "category_id": labels.index(one.label[k]), "bbox": listed(one.box[k]), "score": float(one.score[k])}
+        {
+            "image_id": i,
+            "category_id": labels.index(one.label[k]),
+            "bbox": listed(one.box[k]),
+            "score": float(one.score[k]),
+        }
         for i, one in enumerate(found)
         for k in range(len(one.label))
     ]

@@ -83,7 +83,11 @@ def test_the_sheet_is_blind_and_stands_alone(files: list[Path], tmp_path: Path) 
     assert len(key["items"]) == 4 and len(key["pairs"]) == 2
     for name in ("plain", "clever", "baseline"):
         assert name not in page
-    assert 'alert("x")</script>' not in page and "default-src 'none'" in page and "http" not in page.replace("http-equiv", "")
+    assert (
+        'alert("x")</script>' not in page
+        and "default-src 'none'" in page
+        and "http" not in page.replace("http-equiv", "")
+    )
     assert page.count("data:image/webp") >= 6 and "data:audio/flac" in page
     first = out.read_bytes()
     make_sheet(systems_of(files), out, seed=3)
@@ -98,7 +102,9 @@ def fill(key: dict[str, object], rater: str, liked: str) -> list[dict[str, objec
         good = item["system"] == liked
         lines.append({"sheet": key["sheet"], "rater": rater, "code": code, "quality": 5 if good else 2, "relevance": 3})
     for code, pair in key["pairs"].items():  # type: ignore[attr-defined]
-        lines.append({"sheet": key["sheet"], "rater": rater, "code": code, "preference": "A" if pair["A"] == liked else "B"})
+        lines.append(
+            {"sheet": key["sheet"], "rater": rater, "code": code, "preference": "A" if pair["A"] == liked else "B"}
+        )
     return lines
 
 
@@ -119,13 +125,22 @@ def test_what_is_read_is_what_was_said(files: list[Path], tmp_path: Path) -> Non
     found = read_sheets([filled], key_of(out))
     assert found["raters"] == ["ann", "bob"]
     told = found["lines"]
-    assert told["given"] == told["accepted"] + told["rejected"] == 18 and told["rejected"] == sum(told["reasons"].values()) == 6
+    assert (
+        told["given"] == told["accepted"] + told["rejected"] == 18
+        and told["rejected"] == sum(told["reasons"].values()) == 6
+    )
     assert found["scales"]["quality"]["systems"]["clever"]["mean"] == 5
     assert found["scales"]["quality"]["agreement"]["alpha"] == 1
     wins = found["preference"]["systems"]["clever"]
-    assert (wins["win_rate"], wins["wins"], wins["losses"]) == (1.0, 4, 0) and "plain" not in found["preference"]["systems"]
+    assert (wins["win_rate"], wins["wins"], wins["losses"]) == (1.0, 4, 0) and "plain" not in found["preference"][
+        "systems"
+    ]
     # The last answer counts, and a tie is half a win.
-    more = [{"sheet": key["sheet"], "rater": r, "code": c, "preference": "tie"} for c in key["pairs"] for r in ("ann", "bob")]
+    more = [
+        {"sheet": key["sheet"], "rater": r, "code": c, "preference": "tie"}
+        for c in key["pairs"]
+        for r in ("ann", "bob")
+    ]
     filled.write_text("".join(json.dumps(line) + "\n" for line in [*lines, *more]))
     assert read_sheets([filled], key_of(out))["preference"]["systems"]["clever"]["win_rate"] == 0.5
 
@@ -144,6 +159,9 @@ def test_bad_files_are_named(files: list[Path], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="none of"):
         make_sheet(systems_of(files), tmp_path / "s.html", baseline="other")
     with pytest.raises(DataError, match="in common"):
-        make_sheet({"a": {"1": Result("1", {}, {"text": "x"})}, "b": {"2": Result("2", {}, {"text": "x"})}}, tmp_path / "s.html")
+        make_sheet(
+            {"a": {"1": Result("1", {}, {"text": "x"})}, "b": {"2": Result("2", {}, {"text": "x"})}},
+            tmp_path / "s.html",
+        )
     with pytest.raises(DataError, match="no key"):
         read_sheets([bad], tmp_path / "none.key.json")

@@ -37,7 +37,7 @@ SYSTEMS = ("vilbert", "uniter", "vl_bert", "unicoder_vl", "oscar", "albef", "ern
 class Scenes:
     """1 to 3 squares of different colours on white, each small or big."""
 
-    name, attribution, root, total, rule, checked = "drawn", "", None, 48, "groups", frozenset({"image"})
+    name, attribution, found, root, total, rule, checked = "drawn", "", "", None, 48, "groups", frozenset({"image"})
 
     def prepare(self, progress: object = None) -> None: ...
 

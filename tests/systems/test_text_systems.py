@@ -36,7 +36,7 @@ FRENCH = ("rouge", "vert", "bleu", "pomme", "bateau", "tambour")
 class Told:
     """Things of a colour, told of in three languages, in two sentences."""
 
-    name, attribution, root, total, rule, checked = "told", "", None, 48, "groups", frozenset[str]()
+    name, attribution, found, root, total, rule, checked = "told", "", "", None, 48, "groups", frozenset[str]()
 
     def prepare(self, progress: object = None) -> None: ...
 

@@ -57,7 +57,7 @@ def session(index: int) -> Record:
 
 
 class Drawn:
-    name, attribution, root, rule, checked = "drawn", "", None, "groups", frozenset[str]()
+    name, attribution, found, root, rule, checked = "drawn", "", "", None, "groups", frozenset[str]()
 
     def __init__(self, records: Sequence[Record]) -> None:
         self._records, self.total = records, len(records)

@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from chiasm.cli.output import Json, check_file, print_json, say, show
-from chiasm.errors import ConfigError
+from chiasm.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from chiasm.evaluate.metric_files import Line
-    from chiasm.evaluate.metric_kinds import Found
+    from chiasm.evaluate.metric_kinds_texts import Found
 
-NAMES = (
-    "caption, vqa, retrieval, classification, asr, translation, detection, segmentation, generation, language, representation, recommendation"
-)
+NAMES = "caption, vqa, retrieval, classification, asr, translation, detection, segmentation, generation, language, representation, recommendation"
 
 
 def metrics(
     kind: Annotated[str, typer.Argument(help=f"What the lines hold: {NAMES}.", metavar="KIND")],
     files: Annotated[
-        list[Path], typer.Argument(help="JSON lines, one object with an id an item; one file a system.", metavar="F.jsonl…")
+        list[Path],
+        typer.Argument(help="JSON lines, one object with an id an item; one file a system.", metavar="F.jsonl…"),
     ],
     tokenized: Annotated[
         bool, typer.Option("--tokenized", help="Take texts as they are, words parted by spaces.")
@@ -44,7 +43,8 @@ def metrics(
     What each kind reads and gives stands in docs/metrics.md. No model is needed.
     """
     from chiasm.evaluate.metric_files import read_lines
-    from chiasm.evaluate.metric_kinds import KINDS, Asked, measure
+    from chiasm.evaluate.metric_kinds import KINDS, measure
+    from chiasm.evaluate.metric_kinds_texts import Asked
 
     if kind not in KINDS:
         raise ConfigError(f"no metrics of kind {kind!r}; there are {', '.join(KINDS)}")
@@ -57,7 +57,11 @@ def metrics(
     results: dict[str, dict[str, float]] = {}
     for file in files:
         lines = read_lines(file)
-        found = measure(kind, lines, Asked(tokenized, language, open_answers))
+        try:
+            found = measure(kind, lines, Asked(tokenized, language, open_answers))
+        except DataError as error:
+            said = str(error)
+            raise DataError(said if said.startswith(str(file)) else f"{file}: {said}") from None
         results[str(file)] = dict(found.figures)
         if per_item is not None:
             _write_items(per_item, kind, lines, found)

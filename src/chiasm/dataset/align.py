@@ -59,7 +59,7 @@ def run(
         joined[way] = len(found)
         merged |= found
     rows = sheet.rows.tolist()
-    removed: dict[int, Rejected] = {}
+    removed: Mapping[int, Rejected] = {}
     if settings.mismatch is not None and model is not None:
         removed = _mismatched(sheet, model, settings.mismatch, set(merged) | set(merged.values()))
     facts: dict[str, Any] = {"joined": dict(joined), "ambiguous": ambiguous, "refused": len(removed)}
@@ -133,7 +133,7 @@ def _by_model(
 ) -> dict[int, int]:
     """Rows with one modality each, joined with their mutual nearest of another. Modalities in the order of MODALITIES; each row once."""
     known = [name for name in MODALITIES if name in model.modalities]
-    single = {name: np.array([at for at in open_rows if has[at] == {name}], np.int64) for name in known}
+    single = {name: np.array([at for at in open_rows if has[at] == frozenset({name})], np.int64) for name in known}
     vectors = {name: embed_rows(sheet, name, model) for name in known if len(single[name])}
     merged: dict[int, int] = {}
     for first, one in enumerate(known):

@@ -15,7 +15,7 @@ from chiasm.dataset.engine import Task, examine_all
 from chiasm.dataset.place import absolute, is_remote, ledger_path, plain
 from chiasm.dataset.publish import check_out, publish, publish_ledger
 from chiasm.dataset.schema import FORMAT
-from chiasm.dataset.shards import cut, usable
+from chiasm.dataset.shards import Shard, cut, usable
 from chiasm.dataset.sheet import ShardSheet
 from chiasm.dataset.steps import Lenient, StepReport, decide
 from chiasm.dataset.table import exists
@@ -120,7 +120,7 @@ def _build(
 ) -> BuildResult:
     source.prepare(progress)
     counts = cut(source, config, work, progress)
-    resumed = _examine(source, config, work, counts["shards"], progress)
+    resumed = _examine(source, config, work, counts, progress)
     sheet = ShardSheet([work.read(number) for number in range(counts["shards"])], source.root)
     lenient = None if model is None else Lenient(model)
     reports, last = decide(sheet, config, source.rule, lenient, progress)
@@ -171,17 +171,20 @@ def _tell(told: Callable[[str], None] | None, source: Source, work: Work) -> Non
         told(f"resuming: an interrupted build has finished {work.finished:,} shards of this source, which are kept")
 
 
-def _examine(source: Source, config: BuildConfig, work: Work, shards: int, progress: Progress | None) -> int:
+def _examine(source: Source, config: BuildConfig, work: Work, counts: Mapping[str, int], progress: Progress | None) -> int:
     """Examine what is not examined yet; how many shards were."""
-    missing = [number for number in range(shards) if not usable(work.read(number))]
+    finished = [number for number in range(counts["shards"]) if usable(work.read(number))]
+    done = sum(Shard(work.read(number)).counts["given"] for number in finished)
+    missing = sorted({*range(counts["shards"])} - {*finished})
     # Sources by name made their media themselves; their tables stay free of measures.
     vouched = source.checked or (
         frozenset({"text"}) if source.root is None and source.name in EMBEDDED else frozenset[str]()
     )
     root = None if source.root is None else str(source.root.resolve())
     task = Task(root, tuple(sorted(vouched)), config, str(work.stop))
-    examine_all([(work.given(number), work.read(number)) for number in missing], task, total=shards, progress=progress)
-    return shards - len(missing)
+    shards = [(work.given(number), work.read(number)) for number in missing]
+    examine_all(shards, task, done=done, total=counts["given"], progress=progress)
+    return len(finished)
 
 
 def _summary(source: Source, config: BuildConfig, result: BuildResult, out: Path) -> dict[str, Any]:

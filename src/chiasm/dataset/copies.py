@@ -36,7 +36,7 @@ BLANK = 0.002
 """Pictures with less ink than this have nothing to compare."""
 LOADED = 4096
 """Items whose contents are in memory at a time while pairs are looked at."""
-MEAN, WORST, PART = 7.0, 19.0, 0.2
+MEAN, WORST, PART = 7.0, 19.0, 0.18
 """Grey levels by which copies of a picture differ at most, on average and in their worst place, and the share of what there is to see.
 Tried on drawings and photographs, see benchmarks/planted.py."""
 SOUND = 3.5
@@ -166,7 +166,7 @@ def _media(measures: pa.Table, modality: str, digests: list[list[str]]) -> tuple
             place.append(at)
     numbered: dict[str, int] = {}
     kinds = [numbered.setdefault(name, len(numbered)) for name in names]
-    items = Items(*(np.array(values, np.int64) for values in (kinds, owner, place)))
+    items = Items(np.array(kinds, np.int64), np.array(owner, np.int64), np.array(place, np.int64))
     return items, as_words([one for found in hashes for one in found])
 
 
@@ -342,14 +342,11 @@ def embed_rows(sheet: Sheet, modality: str, model: Embedder) -> tuple[NDArray[np
         ]
         if not chosen:
             continue
-        items = [_with_bytes(item, sheet) for _, item in chosen]
         rows += [position for position, _ in chosen]
-        vectors.append(np.asarray(model.embed_items(modality, items), np.float32))
+        texts = [item for _, item in chosen if isinstance(item, Text)]
+        media = [Media(data=read_bytes(item, sheet.root)) for _, item in chosen if isinstance(item, Media)]
+        vectors.append(np.asarray(model.embed_items(modality, texts or media), np.float32))
     return np.array(rows, np.int64), np.concatenate(vectors) if vectors else np.zeros((0, 1), np.float32)
-
-
-def _with_bytes(item: Text | Media, sheet: Sheet) -> Text | Media:
-    return Media(data=read_bytes(item, sheet.root)) if isinstance(item, Media) else item
 
 
 def _batched(items: Iterable[T], count: int) -> Iterator[list[T]]:

@@ -61,7 +61,7 @@ class Task:
 def examine_shard(given: str, read: str, task: str) -> str:
     """Examine the records of the shard at `given`, write the shard at `read`, and delete the first. task: a Task as JSON.
 
-    Returns "" when it is done, or the error as JSON: its class of errors.py and what it says.
+    Returns as JSON how many inputs are done, or the error: its class of errors.py and what it says.
     """
     tree = json.loads(task)
     settings = Task(tree["root"], tuple(tree["vouched"]), BuildConfig.model_validate(tree["config"]), tree["stop"])
@@ -93,17 +93,18 @@ def _examine(given: Path, read: Path, task: Task) -> str:
     ledger = [*shard.ledger, *(row for one in found for row in one.rejected)]
     write_shard(read, pa.RecordBatch.from_arrays(columns, schema=READ), ledger, **shard.counts)
     given.unlink(missing_ok=True)
-    return ""
+    return json.dumps(shard.counts["given"])
 
 
 def examine_all(
     shards: Sequence[tuple[Path, Path]],
     task: Task,
     *,
+    done: int,
     total: int,
     progress: Progress | None = None,
 ) -> None:
-    """Examine the given shards `(given, read)`; `total`: all shards of the build, with those that were done before.
+    """Examine the given shards `(given, read)`; `total`: inputs of the whole build, of which `done` were examined before.
 
     Raises the error of the first shard that failed, MachineError where the engine cannot be had, and KeyboardInterrupt on Ctrl-C; nothing
     runs any more then.
@@ -123,15 +124,14 @@ def examine_all(
     thread = threading.Thread(target=_pipeline, args=(frame, json.dumps(settings), said), name="examine", daemon=True)
     thread.start()
     try:
-        for done in range(total - len(shards) + 1, total + 2):
-            result = said.get()
-            if result is None:
-                return
+        while (result := said.get()) is not None:
             if isinstance(result, BaseException):
                 raise result
-            if result:
-                kind, message = json.loads(result)
+            found = json.loads(result)
+            if isinstance(found, list):
+                kind, message = found
                 raise getattr(errors, kind)(message)
+            done += found
             if progress is not None:
                 progress("check", done, total)
     finally:

@@ -78,7 +78,7 @@ PRONOUNS = _words("he she it they we i you who him them us me himself herself")
 AUXILIARIES = _words("is are was were be been being has have had am gets get got can could will would")
 CONJUNCTIONS = _words("and or but while as then because so that which who where when if")
 ADVERBS = _words(
-    "very quickly slowly together alone away down up out outside inside happily not just also there here too forward"
+    "very quickly slowly together alone away down up out outside inside happily not just also there here too forward nearby high low off open"
 )
 
 PREPOSITIONS: tuple[tuple[str, ...], ...] = (
@@ -101,7 +101,7 @@ VERBS = _words(
     "wave point touch feed wash clean build fix make take give get put use work fish skate ski surf row sail hang lean kneel bend "
     "stretch crawl roll spin turn move stop start wait rest pose perform race bark bite chew lick sniff dig graze gallop leap dive "
     "float sink fall rise burn shine grow bloom cross pass enter leave approach buy sell show teach learn pet brush shave pour fill "
-    "empty load unload park travel visit celebrate march parade juggle balance swing slide splash spray shoot aim tackle block serve meet"
+    "empty load unload park travel visit celebrate march parade juggle balance swing slide splash spray shoot aim tackle block serve meet set pray strike converse snowboard examine prepare gather enjoy smoke clap jog hike dress"
 )
 
 IRREGULAR: Mapping[str, str] = {
@@ -127,7 +127,7 @@ NOUNS_IN_S = _words(
 PLURALS: Mapping[str, str] = {
     "men": "man", "women": "woman", "children": "child", "people": "people", "mice": "mouse", "geese": "goose", "feet": "foot",
     "teeth": "tooth", "wolves": "wolf", "leaves": "leaf", "knives": "knife", "calves": "calf", "sheep": "sheep", "fish": "fish",
-    "deer": "deer", "buses": "bus", "glasses": "glass", "dresses": "dress", "oxen": "ox",
+    "deer": "deer", "buses": "bus", "glasses": "glass", "dresses": "dress", "oxen": "ox", "clothes": "clothes", "jeans": "jeans", "shorts": "shorts", "pants": "pants", "sunglasses": "sunglasses",
 }  # fmt: skip
 
 

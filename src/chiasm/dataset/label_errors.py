@@ -7,7 +7,7 @@ Letters: n rows · k classes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,13 +89,13 @@ def error_probabilities(labels: Ints, probabilities: Floats) -> tuple[Floats, fl
         def loss(noise: float) -> float:
             return float(-np.log(np.maximum((1 - noise) * given + noise * other, 1e-300)).mean())
 
-        found = minimize_scalar(loss, bounds=(0.0, MOST), method="bounded", options={"xatol": 1e-5})
+        found: Any = minimize_scalar(loss, bounds=(0.0, MOST), method="bounded", options={"xatol": 1e-5})
         return float(found.x), float(found.fun)
 
     def at(log_temperature: float) -> Floats:
         return softmax(logits, float(np.exp(log_temperature)))[rows, labels]
 
-    found = minimize_scalar(lambda log_t: best_noise(at(log_t))[1], bounds=(-2.0, 2.0), method="bounded")
+    found: Any = minimize_scalar(lambda log_t: best_noise(at(log_t))[1], bounds=(-2.0, 2.0), method="bounded")
     given = at(float(found.x))
     noise = best_noise(given)[0]
     right, wrong = (1 - noise) * given, noise * (1 - given) / (classes - 1)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -79,6 +79,7 @@ text_placeholder (wording.py) · text_digest: of each text, without case and pun
 all texts together.
 """
 
+T = TypeVar("T", np.uint8, np.float32)
 SILENT_DB = -60.0
 _FRAME = 320
 _FLOOR = 1e-10
@@ -95,7 +96,8 @@ class Measuring:
     """Gathers the measures of one record: `look` takes each of its media in turn, `row` the texts that were kept, and gives the row."""
 
     def __init__(self) -> None:
-        self._row: dict[str, object] = dict.fromkeys(MEASURES.names)
+        self._row: dict[str, object] = {}
+        self._row.update(dict.fromkeys(MEASURES.names))
         self._hashes: dict[str, list[bytes]] = {"image": [], "audio": [], "video": []}
 
     def look(self, modality: str, data: bytes, decoded: NDArray[Any]) -> None:
@@ -129,8 +131,8 @@ class Measuring:
         return self._row
 
 
-def content(levels: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-    """The part of a square rendering [S, S] that a picture of `width` × `height` covers: [h, w], without the white beside it."""
+def content(levels: NDArray[T], width: int, height: int) -> NDArray[T]:
+    """The part of a square rendering [S, S] or [S, S, 3] that a picture of `width` × `height` covers: [h, w], without the white beside it."""
     side = levels.shape[0]
     scale = side / max(width, height)
     w, h = max(1, round(width * scale)), max(1, round(height * scale))

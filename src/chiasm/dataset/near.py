@@ -134,12 +134,14 @@ def minhash_pairs(minhashes: NDArray[np.uint32], jaccard: float, crowd: int = 20
     real copies meet in others.
     """
     count, rows = bands(minhashes.shape[1], jaccard)
+    columns = np.ascontiguousarray(minhashes.T)
     parts: list[NDArray[np.int64]] = []
     for band in range(count):
         # One number for the band's rows; two bands that share it by chance are told apart below.
         key = np.zeros(len(minhashes), np.uint64)
-        for column in range(band * rows, (band + 1) * rows):
-            key = (key ^ minhashes[:, column]) * np.uint64(0x9E3779B97F4A7C15)
+        for column in columns[band * rows : (band + 1) * rows]:
+            key ^= column
+            key *= np.uint64(0x9E3779B97F4A7C15)
             key ^= key >> np.uint64(29)
         parts += _equal(key, crowd)
     if not parts:

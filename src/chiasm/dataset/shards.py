@@ -68,16 +68,17 @@ class Shard:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
-                notes = reader.schema.metadata or {}
-            self._ledger = notes[b"ledger"]
-            self.counts: dict[str, int] = json.loads(notes[b"counts"])
+            self.counts: dict[str, int] = json.loads(self._note(b"counts"))
         except (OSError, pa.ArrowException, KeyError, ValueError) as error:
             raise MachineError(f"{path}: cannot be read: {error}; delete its folder and build again") from None
 
     @property
     def ledger(self) -> list[Rejected]:
-        return [Rejected(**row) for row in json.loads(self._ledger)]
+        return [Rejected(**row) for row in json.loads(self._note(b"ledger"))]
+
+    def _note(self, name: bytes) -> bytes:
+        with pa.memory_map(str(self._path)) as file, pa.ipc.open_file(file) as reader:
+            return (reader.schema.metadata or {})[name]
 
     def rows(self, columns: Sequence[str] | None = None) -> pa.RecordBatch:
         """The shard's rows, of all columns or of those named; they lie in the mapped file until they are looked at."""

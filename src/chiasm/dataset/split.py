@@ -241,13 +241,15 @@ def _by_groups(
     for split, share in shares.items():
         at_least = least if split == TEST and share else 0
         taken = _take_groups(order, members, max(round(share * len(free)), at_least))
-        # Where every group is larger than the share, the smallest ones.
-        rest = sorted((group for group in order if group not in set(taken)), key=lambda group: len(members[group]))
-        while sum(len(members[group]) for group in taken) < at_least:
-            taken.append(rest.pop(0))
-        for group in taken:
+        held = set(taken)
+        if sum(len(members[group]) for group in taken) < at_least:
+            # Where every group is larger than the share, the smallest ones.
+            rest = sorted((group for group in order if group not in held), key=lambda group: len(members[group]))
+            while sum(len(members[group]) for group in held) < at_least:
+                held.add(rest.pop(0))
+        for group in held:
             chosen.update(dict.fromkeys(members[group], split))
-        order = [group for group in order if group not in set(taken)]
+        order = [group for group in order if group not in held]
     return chosen
 
 

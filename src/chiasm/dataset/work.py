@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from chiasm.building import STEPS
 from chiasm.config import BuildConfig
-from chiasm.dataset.place import is_remote, plain, work_folder
+from chiasm.dataset.place import is_remote, ledger_path, plain, work_folder
 from chiasm.errors import ConfigError
 from chiasm.sources import EMBEDDED, Source
 
@@ -120,7 +120,7 @@ def fingerprint(spec: Source | str, source: Source, config: BuildConfig, out: Pa
     """A digest of where the records come from and of the settings that reading depends on; None where a source given as an object does not
     say what it is (a method `fingerprint() -> str`).
 
-    Of files, names, sizes and times count, not their content.
+    Of files, names, sizes and times count, not their content; of a manifest its own, and not those of the media that it names.
     """
     own = getattr(source, "fingerprint", None)
     if own is not None:
@@ -128,7 +128,7 @@ def fingerprint(spec: Source | str, source: Source, config: BuildConfig, out: Pa
     elif isinstance(spec, str):
         if spec not in EMBEDDED and not Path(spec).exists():
             return None
-        stamp = _versions() if spec in EMBEDDED else list(_files(Path(spec), source.root, out))
+        stamp = _versions() if spec in EMBEDDED else list(_files(Path(spec).resolve(), out))
     else:
         return None
     settings = config.model_dump(mode="json", exclude=set(_LATER))
@@ -179,22 +179,17 @@ def _versions() -> list[str]:
     return found
 
 
-def _files(path: Path, root: Path | None, out: Path) -> Iterator[str]:
-    """Name, size and time of every file that the source may read, in the order of their names."""
-    beside = {out.name, f"{out.name.removesuffix('.lance')}.rejects.jsonl"}
-    seen: list[Path] = []
-    for start in dict.fromkeys(place.resolve() for place in (path, root) if place is not None):
-        if any(start.is_relative_to(other) for other in seen):
-            continue
-        seen.append(start)
-        if start.is_file():
-            yield _stat(start)
-            continue
-        for folder, folders, names in os.walk(start):
-            folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in beside)
-            for name in sorted(names):
-                if not name.startswith(".") and name not in beside:
-                    yield _stat(Path(folder) / name)
+def _files(path: Path, out: Path) -> Iterator[str]:
+    """Name, size and time of the file at `path`, or of every file below it, in the order of their names; without what this build writes."""
+    if path.is_file():
+        yield _stat(path)
+        return
+    beside = {out.name, ledger_path(out).name}
+    for folder, folders, names in os.walk(path):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in beside)
+        for name in sorted(names):
+            if not name.startswith(".") and name not in beside:
+                yield _stat(Path(folder) / name)
 
 
 def _stat(path: Path) -> str:

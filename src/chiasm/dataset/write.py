@@ -72,7 +72,7 @@ def write_table(
         fields.append(pa.field(name, kind))
     schema = pa.schema(fields, metadata={META: json.dumps(summary, ensure_ascii=False)})
     interruption = Interruption()
-    stream = _Stream(sheet, added, schema, interruption, progress)
+    stream = _Stream(sheet, added, schema, interruption, progress, sum(summary["splits"].values()))
     mode = "overwrite" if is_remote(out) else "create"
     try:
         with interruption:
@@ -94,24 +94,28 @@ class _Stream:
         schema: pa.Schema,
         interruption: Interruption,
         progress: Progress | None,
+        total: int,
     ) -> None:
         self._sheet, self._added, self._schema, self._interruption = sheet, added, schema, interruption
-        self._progress = progress
+        self._progress, self._total = progress, total
         self.failure: BaseException | None = None
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         try:
-            total = self._sheet.shards + len(self._added)
+            done, total = 0, self._total
             for number in range(self._sheet.shards):
                 self._interruption.check()
                 batch = self._batch(number)
                 if batch.num_rows:
                     yield batch
-                _report(self._progress, number + 1, total)
-            for number, path in enumerate(self._added):
+                done += batch.num_rows
+                _report(self._progress, done, total)
+            for path in self._added:
                 self._interruption.check()
-                yield self._complete(Shard(path).rows(), np.zeros(0, np.int64))
-                _report(self._progress, self._sheet.shards + number + 1, total)
+                batch = self._complete(Shard(path).rows(), np.zeros(0, np.int64))
+                yield batch
+                done += batch.num_rows
+                _report(self._progress, done, total)
         except GeneratorExit:
             raise
         except BaseException as error:

@@ -54,7 +54,9 @@ def against(
     labels, known = labels_of(table), ({}, {})
     found: dict[str, Any] = {}
     for name, used in chosen.items():
-        mine, theirs = (asked_all(m, s, pairs, used, labels, k) for m, s, k in zip((model, other), scorers, known, strict=True))
+        mine, theirs = (
+            asked_all(m, s, pairs, used, labels, k) for m, s, k in zip((model, other), scorers, known, strict=True)
+        )
         found[name] = {key: compare(mine[key], theirs[key], groups, seed) for key in mine if key in theirs}
     return found
 

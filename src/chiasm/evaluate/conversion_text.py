@@ -80,7 +80,9 @@ def align_words(predicted: Sequence[str], wanted: Sequence[str], *, plain: bool 
     """Alignment by `words` (jiwer), or with `plain` by what stands between spaces. Raises ValueError where the lengths differ."""
     import jiwer
 
-    return _align(predicted, wanted, _single_spaces if plain else lambda text: " ".join(words(text)), jiwer.process_words)
+    return _align(
+        predicted, wanted, _single_spaces if plain else lambda text: " ".join(words(text)), jiwer.process_words
+    )
 
 
 def align_characters(predicted: Sequence[str], wanted: Sequence[str], *, plain: bool = False) -> Alignment:

@@ -46,7 +46,9 @@ def class_scores(predicted: Sequence[str], truth: Sequence[str]) -> dict[str, fl
 def confusion(predicted: Sequence[str], truth: Sequence[str]) -> tuple[Ints, Ints, Ints]:
     """How many items of each class are right, are predicted, and are true: int64 [C] each, the classes of either sorted by name."""
     if len(predicted) != len(truth) or not len(truth):
-        raise DataError(f"{len(predicted)} predictions and {len(truth)} true classes: give each item both, and at least one item")
+        raise DataError(
+            f"{len(predicted)} predictions and {len(truth)} true classes: give each item both, and at least one item"
+        )
     place = {label: i for i, label in enumerate(sorted({*predicted, *truth}))}
     mine, right = (np.array([place[label] for label in side], dtype=np.int64) for side in (predicted, truth))
     size = len(place)

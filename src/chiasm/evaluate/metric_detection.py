@@ -116,7 +116,9 @@ def _match(found: FoundBoxes, truth: TrueBoxes, label: str) -> _Matched:
     for place, (least, most) in enumerate(AREAS.values()):
         out = crowd | (area < least) | (area > most)
         wanted[place] = int((~out).sum())
-        last = np.argsort(out, kind="stable")  # those that do not count come last, and are taken only where nothing else fits
+        last = np.argsort(
+            out, kind="stable"
+        )  # those that do not count come last, and are taken only where nothing else fits
         outside = (_area(box) < least) | (_area(box) > most)
         for row, needed in enumerate(OVERLAPS):
             taken, aside = _take(overlap[:, last], out[last], crowd[last], float(needed))

@@ -43,7 +43,10 @@ class Line:
         found = self._given(name)
         if not isinstance(found, list) or not found:
             self.wrong(name, "a list of at least one text", found)
-        return [one if isinstance(one, str) and len(one) <= LONGEST else self._text(name, one) for one in cast("list[Any]", found)]
+        return [
+            one if isinstance(one, str) and len(one) <= LONGEST else self._text(name, one)
+            for one in cast("list[Any]", found)
+        ]
 
     def names(self, name: str) -> list[str]:
         """A list of names, texts or whole numbers; it may be empty."""
@@ -103,19 +106,30 @@ class Line:
 
     def _given(self, name: str) -> Any:
         if name not in self.value:
-            raise DataError(f"{self.where}: {name!r} is missing; there are {', '.join(map(repr, self.value)) or 'no fields'}")
+            raise DataError(
+                f"{self.where}: {name!r} is missing; there are {', '.join(map(repr, self.value)) or 'no fields'}"
+            )
         return self.value[name]
 
     def _text(self, name: str, found: object) -> NoReturn:
         self.wrong(name, f"a text of at most {LONGEST:,} characters", found)
 
     def _name(self, name: str, found: object) -> str:
-        if isinstance(found, bool) or not isinstance(found, (str, int)) or (isinstance(found, str) and len(found) > LONGEST):
+        if (
+            isinstance(found, bool)
+            or not isinstance(found, (str, int))
+            or (isinstance(found, str) and len(found) > LONGEST)
+        ):
             self.wrong(name, "a name (a text or a whole number)", found)
         return str(found)
 
     def _number(self, name: str, found: object, least: float = -math.inf, most: float = math.inf) -> float:
-        if isinstance(found, bool) or not isinstance(found, (int, float)) or not math.isfinite(found) or not least <= found <= most:
+        if (
+            isinstance(found, bool)
+            or not isinstance(found, (int, float))
+            or not math.isfinite(found)
+            or not least <= found <= most
+        ):
             bounds = "" if least == -math.inf and most == math.inf else f" from {least:g} to {most:g}"
             self.wrong(name, f"a finite number{bounds}", found)
         return float(found)

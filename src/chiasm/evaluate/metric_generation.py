@@ -59,7 +59,7 @@ def _covered(points: Float, balls: Float, k: int) -> float:
 def _distances(a: Float, b: Float) -> list[Float]:
     from scipy.spatial.distance import cdist
 
-    return [cdist(a[start : start + _BLOCK], b) for start in range(0, len(a), _BLOCK)]
+    return [np.asarray(cdist(a[start : start + _BLOCK], b), np.float64) for start in range(0, len(a), _BLOCK)]
 
 
 def clip_scores(made: Vectors, wanted: Vectors) -> Float:

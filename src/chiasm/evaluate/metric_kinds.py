@@ -1,101 +1,27 @@
-"""What `chiasm metrics KIND` makes of the lines of a file: the fields that each kind reads, and its figures."""
+"""What `chiasm metrics KIND` makes of the lines of a file; the fields of each kind stand in docs/metrics.md. Of texts: metric_kinds_texts.py."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chiasm.errors import ConfigError, DataError
+from chiasm.evaluate import metric_kinds_texts as texts
 from chiasm.evaluate.metric_files import Line, stacked
+from chiasm.evaluate.metric_kinds_texts import Asked, Found
 
 Float = NDArray[np.float64]
 
 CUTS = (1, 5, 10)
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """tokenized: texts are taken as they are, words parted by spaces · language: of the texts, as far as it changes how they are taken
-    apart · open_answers: of vqa, CIDEr as well."""
-
-    tokenized: bool = False
-    language: str = "en"
-    open_answers: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """figures of the whole file by name; items: those of each line, in order."""
-
-    figures: Mapping[str, float]
-    items: Mapping[str, Float] = field(default_factory=dict[str, Float])
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """fields: what a line holds, for the help · measure: lines → figures."""
-
-    fields: str
-    measure: Callable[[Sequence[Line], Asked], Found]
-
-
 def measure(kind: str, lines: Sequence[Line], asked: Asked | None = None) -> Found:
     """The figures of one file's lines. Raises ConfigError for a kind there is none of, DataError for lines that do not fit it."""
     if kind not in KINDS:
         raise ConfigError(f"no metrics of kind {kind!r}; there are {', '.join(KINDS)}")
-    return KINDS[kind].measure(lines, asked or Asked())
-
-
-def _caption(lines: Sequence[Line], asked: Asked) -> Found:
-    from chiasm.evaluate.metric_captions import caption_scores, tokenised
-    from chiasm.evaluate.metric_meteor import meteor
-
-    candidates, references = [line.text("candidate") for line in lines], [line.texts("references") for line in lines]
-    if not asked.tokenized:
-        candidates, references = tokenised(candidates, references, asked.language)
-    scores = caption_scores(candidates, references)
-    whole, each = meteor(candidates, references)
-    return Found(scores.corpus | {"meteor": whole}, scores.items | {"meteor": each})
-
-
-def _vqa(lines: Sequence[Line], asked: Asked) -> Found:
-    from chiasm.evaluate.metric_captions import cider_d, tokenised
-    from chiasm.evaluate.metric_vqa import vqa_accuracy
-
-    predictions, answers = [line.text("prediction") for line in lines], [line.texts("answers") for line in lines]
-    right = vqa_accuracy(predictions, answers)
-    figures, items = {"accuracy": round(100 * float(right.mean()), 2)}, {"accuracy": 100 * right}
-    if asked.open_answers:
-        items["cider"] = cider_d(*tokenised(predictions, answers, asked.language))
-        figures["cider"] = float(items["cider"].mean())
-    return Found(figures, items)
-
-
-def _asr(lines: Sequence[Line], asked: Asked) -> Found:
-    from chiasm.evaluate.conversion_metrics import ratio
-    from chiasm.evaluate.conversion_text import align_characters, align_words
-
-    said, wanted = [line.text("prediction") for line in lines], [line.text("reference") for line in lines]
-    tables = {
-        name: align(said, wanted, plain=asked.tokenized).errors() for name, align in (("wer", align_words), ("cer", align_characters))
-    }
-    items = {name: np.array([ratio(row) if row[1] else float(row[0] > 0) for row in table]) for name, table in tables.items()}
-    return Found({name: ratio(table.sum(axis=0)) for name, table in tables.items()}, items)
-
-
-def _translation(lines: Sequence[Line], asked: Asked) -> Found:
-    from chiasm.evaluate.metric_translation import translation_scores
-
-    candidates, references = [line.text("candidate") for line in lines], [line.texts("references") for line in lines]
-    corpus, items = translation_scores(candidates, references, "none" if asked.tokenized else _SACRE.get(asked.language, "13a"))
-    return Found(corpus, items)
-
-
-_SACRE = {"zh": "zh", "ja": "char"}
-"""sacreBLEU's tokeniser by language; Japanese by characters, as its own asks for a dictionary."""
+    return KINDS[kind](lines, asked or Asked())
 
 
 def _retrieval(lines: Sequence[Line], asked: Asked) -> Found:
@@ -103,7 +29,12 @@ def _retrieval(lines: Sequence[Line], asked: Asked) -> Found:
     from chiasm.evaluate.metric_retrieval import average_precisions
 
     ranked = [line.names("ranked") for line in lines]
-    gains = [line.numbers("relevant") if isinstance(line.value.get("relevant"), dict) else dict.fromkeys(line.names("relevant"), 1.0) for line in lines]
+    gains = [
+        line.numbers("relevant")
+        if isinstance(line.value.get("relevant"), dict)
+        else dict.fromkeys(line.names("relevant"), 1.0)
+        for line in lines
+    ]
     wanted = [[item for item, gain in one.items() if gain > 0] for one in gains]
     for line, several, first in zip(lines, wanted, ranked, strict=True):
         if not several:
@@ -111,11 +42,22 @@ def _retrieval(lines: Sequence[Line], asked: Asked) -> Found:
         if len(set(first)) < len(first):
             raise DataError(f"{line.where}: 'ranked' names an item twice")
     # What a list lacks comes behind it.
-    rank = [next((place for place, item in enumerate(first, 1) if item in several), len(first) + 1) for first, several in zip(ranked, wanted, strict=True)]
+    rank = [
+        next((place for place, item in enumerate(first, 1) if item in several), len(first) + 1)
+        for first, several in zip(ranked, wanted, strict=True)
+    ]
     items = {f"r{k}": hit_at_k(ranked, wanted, k) for k in CUTS}
-    items |= {"rank": np.array(rank, dtype=np.float64), "ap": average_precisions(ranked, wanted), "ndcg_10": ndcg_at_k(ranked, gains, 10)}
+    items |= {
+        "rank": np.array(rank, dtype=np.float64),
+        "ap": average_precisions(ranked, wanted),
+        "ndcg_10": ndcg_at_k(ranked, gains, 10),
+    }
     figures = {name: float(items[name].mean()) for name in ("r1", "r5", "r10")}
-    figures |= {"median_rank": float(np.median(rank)), "mean_rank": float(np.mean(rank)), "map": float(items["ap"].mean())}
+    figures |= {
+        "median_rank": float(np.median(rank)),
+        "mean_rank": float(np.mean(rank)),
+        "map": float(items["ap"].mean()),
+    }
     return Found(figures | {"ndcg_10": float(items["ndcg_10"].mean())}, items)
 
 
@@ -138,8 +80,16 @@ def _classification(lines: Sequence[Line], asked: Asked) -> Found:
     if any(line.has("scores") for line in lines):
         scores = [line.numbers("scores") for line in lines]
         for line, one, mine, true in zip(lines, scores, predicted, truth, strict=True):
-            if set(one) != set(scores[0]) or not {mine, true} <= set(one) or not all(0 <= value <= 1 for value in one.values()):
-                line.wrong("scores", "probabilities of the same classes on every line, the predicted and the true one among them", one)
+            if (
+                set(one) != set(scores[0])
+                or not {mine, true} <= set(one)
+                or not all(0 <= value <= 1 for value in one.values())
+            ):
+                line.wrong(
+                    "scores",
+                    "probabilities of the same classes on every line, the predicted and the true one among them",
+                    one,
+                )
         classes = sorted({*truth})
         table = np.array([[one[name] for name in classes] for one in scores])
         if len(classes) > 1:
@@ -155,11 +105,20 @@ def _detection(lines: Sequence[Line], asked: Asked) -> Found:
     found, truth = [], []
     for line in lines:
         mine, right = line.objects("found"), line.objects("truth")
-        found.append(FoundBoxes(_boxes(mine), np.array([one.number("score") for one in mine], np.float64), [one.name("label") for one in mine]))
+        found.append(
+            FoundBoxes(
+                _boxes(mine),
+                np.array([one.number("score") for one in mine], np.float64),
+                [one.name("label") for one in mine],
+            )
+        )
         crowd = np.array([one.value.get("crowd", False) is True for one in right], dtype=bool)
         box = _boxes(right)
         sides = (box[:, 2:] - box[:, :2]).prod(1)
-        area = [one.number("area", least=0) if one.has("area") else float(side) for one, side in zip(right, sides, strict=True)]
+        area = [
+            one.number("area", least=0) if one.has("area") else float(side)
+            for one, side in zip(right, sides, strict=True)
+        ]
         truth.append(TrueBoxes(box, [one.name("label") for one in right], crowd, np.array(area, np.float64)))
     if not any(one.label for one in truth):
         raise DataError("no line has a true box: average precision needs at least one")
@@ -191,49 +150,6 @@ def _labels(line: Line, name: str, least: int) -> NDArray[np.int64]:
     return found.astype(np.int64)
 
 
-def _generation(lines: Sequence[Line], asked: Asked) -> Found:
-    from chiasm.evaluate.metric_captions import tokenised
-    from chiasm.evaluate.metric_generation import NEIGHBOURS, clip_scores, distinct, frechet_distance, precision_recall, self_bleu
-
-    figures: dict[str, float] = {}
-    made = [line for line in lines if line.has("made")]
-    real = [line for line in lines if line.has("real")]
-    if min(len(made), len(real)) >= 2:
-        a, b = stacked(made, "made"), stacked(real, "real")
-        figures["frechet_distance"] = frechet_distance(a, b)
-        if min(len(made), len(real)) > NEIGHBOURS:
-            figures["precision"], figures["recall"] = precision_recall(a, b)
-    paired = [line for line in made if line.has("wanted")]
-    if paired:
-        figures["clip_score"] = float(clip_scores(stacked(paired, "made"), stacked(paired, "wanted")).mean())
-    texts = [line.text("text") for line in lines if line.has("text")]
-    if texts and not asked.tokenized:
-        texts = tokenised(texts, [[one] for one in texts], asked.language)[0]
-    if len(texts) > 1:
-        figures |= {f"self_bleu_{order}": value for order, value in enumerate(self_bleu(texts), 1)}
-    if texts:
-        figures |= {f"distinct_{order}": distinct(texts, order) for order in (1, 2)}
-    if not figures:
-        raise DataError("nothing to measure: lines hold 'made' and 'real' vectors, 'made' and 'wanted' ones, or a 'text', on two lines at least")
-    return Found(figures)
-
-
-def _language(lines: Sequence[Line], asked: Asked) -> Found:
-    from chiasm.evaluate.metric_language import bits_per_byte, perplexity
-
-    nats = [line.number("log_likelihood", most=0) for line in lines]
-    figures: dict[str, float] = {}
-    for name, measured in (("tokens", perplexity), ("bytes", bits_per_byte)):
-        if any(line.has(name) for line in lines):
-            figures[_LANGUAGE[name]] = measured(nats, [line.count(name) for line in lines])
-    if not figures:
-        raise DataError(f"{lines[0].where}: 'tokens' or 'bytes' is missing: how long each text is")
-    return Found(figures)
-
-
-_LANGUAGE = {"tokens": "perplexity", "bytes": "bits_per_byte"}
-
-
 def _representation(lines: Sequence[Line], asked: Asked) -> Found:
     from chiasm.evaluate.metric_space import alignment, linear_cka, linear_probe, modality_gap, nearest, uniformity
 
@@ -255,17 +171,17 @@ def _representation(lines: Sequence[Line], asked: Asked) -> Found:
     return Found(figures)
 
 
-KINDS: Mapping[str, Kind] = {
-    "caption": Kind("{id, candidate, references}", _caption),
-    "vqa": Kind("{id, prediction, answers}", _vqa),
-    "retrieval": Kind("{id, ranked, relevant}", _retrieval),
-    "classification": Kind("{id, prediction, label[, scores]}", _classification),
-    "asr": Kind("{id, prediction, reference}", _asr),
-    "translation": Kind("{id, candidate, references}", _translation),
-    "detection": Kind("{id, found, truth}", _detection),
-    "segmentation": Kind("{id, prediction, truth}", _segmentation),
-    "generation": Kind("{id[, text][, made][, real][, wanted]}", _generation),
-    "language": Kind("{id, log_likelihood[, tokens][, bytes]}", _language),
-    "representation": Kind("{id, a, b[, label, split]}", _representation),
-    "recommendation": Kind("{id, ranked, wanted}", _recommendation),
+KINDS: Mapping[str, Callable[[Sequence[Line], Asked], Found]] = {
+    "caption": texts.caption,
+    "vqa": texts.vqa,
+    "retrieval": _retrieval,
+    "classification": _classification,
+    "asr": texts.asr,
+    "translation": texts.translation,
+    "detection": _detection,
+    "segmentation": _segmentation,
+    "generation": texts.generation,
+    "language": texts.language,
+    "representation": _representation,
+    "recommendation": _recommendation,
 }

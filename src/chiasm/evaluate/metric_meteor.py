@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +30,12 @@ EXACT, STEM, SYNONYM, PARAPHRASE = 1.0, 0.6, 0.8, 0.6
 
 BEAM = 40
 
-_FUNCTION = frozenset(
+_FUNCTION_WORDS = (
     "the of to and a in that for is on 's it with was as said at he by be from have has are his but an this not i will they ( ) who "
     "their had we which were been more or s its would about new one after you also up when there than all out her people she year two "
-    "can if last first over other into some what so no time years could 't : , . \" - ? $".split()
+    "can if last first over other into some what so no time years could 't : , . \" - ? $"
 )
+_FUNCTION = frozenset(_FUNCTION_WORDS.split())
 """Words that say little: the most frequent ones of English text, as METEOR lists them."""
 
 _PIECE = re.compile(r"\d+(?:[.,]\d+)+|(?:[^\W_]\.)+[^\W_]\.?|(?<=[^\W_])'[^\W_]+|[^\W_]+|[^\s\w\-]|_")
@@ -62,7 +64,7 @@ class _Counts:
     """What a pair of sentences adds up to; of several pairs, the sum. values: float64 [10], by NAMES."""
 
     values: Float
-    NAMES = (
+    NAMES: ClassVar = (
         "content candidate", "function candidate", "content reference", "function reference", "matched content candidate",
         "matched function candidate", "matched content reference", "matched function reference", "chunks", "matched",
     )  # fmt: skip
@@ -79,7 +81,9 @@ class _Counts:
                 row[5 if word in _FUNCTION else 4] += one.weight
             for word in theirs[one.start_r : one.end_r]:
                 row[7 if word in _FUNCTION else 6] += one.weight
-        row[8], row[9] = chunks, sum(one.words for one in matches) / 2
+        row[9] = sum(one.words for one in matches) / 2
+        # Where all matches in one piece nothing is torn apart, and the original counts no chunk, in the set's sum either.
+        row[8] = 0 if chunks == 1 and row[9] == len(mine) == len(theirs) else chunks
         return cls(row)
 
     def score(self) -> float:
@@ -89,9 +93,7 @@ class _Counts:
         if not precision or not recall:
             return 0.0
         mean = precision * recall / (ALPHA * precision + (1 - ALPHA) * recall)
-        whole = matched == content + function == content_r + function_r and chunks == 1
-        fragments = 0.0 if whole else chunks / matched
-        return mean * (1 - GAMMA * fragments**BETA)
+        return mean * (1 - GAMMA * (chunks / matched) ** BETA)
 
 
 def _share(content: float, function: float, of_content: float, of_function: float) -> float:
@@ -140,7 +142,14 @@ def align(mine: Sequence[str], theirs: Sequence[str]) -> tuple[tuple[Match, ...]
                 covered = (1 << one.end_r) - (1 << one.start_r)
                 if not taken & covered:
                     new = chunks + (one.start_r != going_on)
-                    state = (less - one.words, new, far + abs(i - one.start_r), taken | covered, one.end_r, (*found, one))
+                    state = (
+                        less - one.words,
+                        new,
+                        far + abs(i - one.start_r),
+                        taken | covered,
+                        one.end_r,
+                        (*found, one),
+                    )
                     beams[one.end].append(state)
     best = min(beams[-1])
     return best[5], best[1]
@@ -177,9 +186,9 @@ def _options(mine: Sequence[str], theirs: Sequence[str]) -> list[list[Match]]:
     for (start, end), groups in here.items():
         for (start_r, end_r), groups_r in there.items():
             single = end - start == 1 == end_r - start_r
-            if not groups.isdisjoint(groups_r) and not (single and _match(mine[start], theirs[start_r])):
-                if mine[start:end] != theirs[start_r:end_r]:
-                    found[start].append(Match(start, end, start_r, end_r, PARAPHRASE))
+            equal = mine[start:end] == theirs[start_r:end_r] or (single and _match(mine[start], theirs[start_r]))
+            if not equal and not groups.isdisjoint(groups_r):
+                found[start].append(Match(start, end, start_r, end_r, PARAPHRASE))
     return found
 
 
@@ -219,7 +228,7 @@ def _stem(word: str) -> str:
 
 
 @cache
-def _stemmer():  # pyright: ignore
+def _stemmer() -> Any:
     import snowballstemmer
 
     return snowballstemmer.stemmer("english")
@@ -248,8 +257,8 @@ def _lexicon() -> _Lexicon:
             for phrase in rest.split(" | "):
                 phrases.setdefault(phrase, set()).add(number)
         elif mark == "=":
-            first, *forms = rest.split()
-            base.update(dict.fromkeys(forms, first))
+            root, *forms = rest.split()
+            base.update(dict.fromkeys(forms, root))
         elif mark != "#":
             for word in line.split():
                 senses.setdefault(_stem(word), set()).add(number)

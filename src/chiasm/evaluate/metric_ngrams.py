@@ -47,7 +47,9 @@ class Sentences:
     def orders(self) -> Iterator[Grams]:
         """The n-grams of one word, of two, … of ORDERS."""
         sentence = np.repeat(np.arange(len(self.length)), self.length)
-        remaining = np.repeat(np.cumsum(self.length), self.length) - np.arange(len(self.words))  # words from here to the sentence's end
+        remaining = np.repeat(np.cumsum(self.length), self.length) - np.arange(
+            len(self.words)
+        )  # words from here to the sentence's end
         gram = self.words
         size = int(gram.max(initial=-1)) + 1
         for order in range(1, ORDERS + 1):

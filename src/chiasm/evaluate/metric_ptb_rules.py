@@ -14,23 +14,28 @@ _BEGINNINGS = (
 )
 """Words that begin a sentence: before them a letter with a full stop ends one."""
 
-_CLOSING = frozenset(
+
+def _names(listed: str) -> frozenset[str]:
+    return frozenset(listed.split())
+
+
+_CLOSING = _names(
     "al ala apr ariz ark assn aug az bancorp bhd bldg blvd bros calif co colo conn corp cos ct dak dec del esq est etc ext feb fla "
     "fri ga ill inc ind intl jan jr jul jun kan kans ky la ltd mar mass md mich minn miss mo mon mont neb nev nov oct okla ore pa "
-    "penn plc pptys pte ptes pty ptys rd rt sep sept seq sq sr sys tel tenn tex thu thurs tue tues univ va vt wash wed wis wisc wyo".split()
+    "penn plc pptys pte ptes pty ptys rd rt sep sept seq sq sr sys tel tenn tex thu thurs tue tues univ va vt wash wed wis wisc wyo"
 )
 """Abbreviations that keep their full stop, also where a letter follows it."""
 
-_TITLES = frozenset(
+_TITLES = _names(
     "adj adm adv alex assoc asst atty attys ave brig capt cf cie cmdr col comdr cpl dept det dr drs elec ens ft gen gov govs hon invt "
     "jos lieut lt maj messrs mfg mlle mme mr mrs ms msgr mt mtg natl pfc ph pres prof profs pvt rep reps rev sen sens sfc sgt spc st "
-    "ste supt supts treas vs wm".split()
+    "ste supt supts treas vs wm"
 )
 """Abbreviations that keep their full stop."""
 
-_CAPITAL = frozenset("ark az del ill la mass miss ore pa tex wash".split())
+_CAPITAL = _names("ark az del ill la mass miss ore pa tex wash")
 """Of these, those that are words as well and so must begin with a capital."""
-_MIXED = frozenset("mfg mtg pte ptes pty ptys pptys".split())
+_MIXED = _names("mfg mtg pte ptes pty ptys pptys")
 """Of these, those that are not known in capitals alone."""
 
 NUMBERED = "art|ca|figs?|nos?|op|pp|prop"
@@ -39,7 +44,7 @@ NUMBERED = "art|ca|figs?|nos?|op|pp|prop"
 ABBREVIATIONS = _CLOSING | _TITLES | frozenset(NUMBERED.replace("?", "").split("|")) | {"fig", "no"}
 """All words, in lower case, that may keep their full stop."""
 
-CONTRACTED = frozenset("cannot gonna gotta lemme gimme wanna".split())
+CONTRACTED = _names("cannot gonna gotta lemme gimme wanna")
 """Words that are two."""
 
 
@@ -177,10 +182,16 @@ def _word_rules() -> Iterator[tuple[str, Act]]:
     yield rf"({_WORD})(?:{_APOS}(?:[msdMSD]|re|ve|ll|RE|VE|LL))", _word
     yield rf"([A-Za-z\u00ad]*[A-MO-Za-mo-z]\u00ad*)[nN]{_TICK}[tT]", _word
     yield rf"({_WORD})", _word
-    yield rf"({_APOS}[nN]{_APOS}?|[lLdDjJ]{_APOS}|Dunkin{_APOS}|somethin{_APOS}|[oO]l{_APOS}|{_APOS}em|{_APOS}[2-9]0s|{_APOS}till?|{_APOS}cause)", _word
+    yield (
+        rf"({_APOS}[nN]{_APOS}?|[lLdDjJ]{_APOS}|Dunkin{_APOS}|somethin{_APOS}|[oO]l{_APOS}|{_APOS}em|{_APOS}[2-9]0s|{_APOS}till?|{_APOS}cause)",
+        _word,
+    )
     yield rf"([A-HJ-XZn]{_TICK}[{_L}]{{2,}})", _word
     yield rf"([{_L}]+[aeiouyAEIOUY]{_TICK}[aeiouA-Z][{_L}]*)", _word
-    yield rf"((?i:cont{_APOS}d\.?|nor{_APOS}easter|c{_APOS}mon|e{_APOS}er|s{_APOS}mores|ev{_APOS}ry|li{_APOS}l|nat{_APOS}l))", _word
+    yield (
+        rf"((?i:cont{_APOS}d\.?|nor{_APOS}easter|c{_APOS}mon|e{_APOS}er|s{_APOS}mores|ev{_APOS}ry|li{_APOS}l|nat{_APOS}l))",
+        _word,
+    )
     yield rf"((?:cap|Cap){_APOS}n|c{_APOS}est)", _word
     yield rf"([yY]{_APOS})[{_L}]", _word
     dotted = rf"[{_L}{_MARKS}\u00ad][{_L}{_MARKS}\u00ad\d]*(?:[.!?][{_L}{_MARKS}\u00ad][{_L}{_MARKS}\u00ad\d]*)+"
@@ -192,7 +203,10 @@ def _word_rules() -> Iterator[tuple[str, Act]]:
 def _address_rules() -> Iterator[tuple[str, Act]]:
     tail = r"[^\s\"<>|()]+[^\s\"<>|.!?(){},\-]"
     yield rf"((?i:https?)://{tail})", _same
-    yield rf"((?:www\.(?:[^\s\"<>|.!?(){{}},]+\.)+[a-zA-Z]{{2,4}}|(?:[^\s\"`'<>|.!?(){{}},-_$]+\.)+(?:com|net|org|edu))(?:/{tail})?)", _same
+    yield (
+        rf"((?:www\.(?:[^\s\"<>|.!?(){{}},]+\.)+[a-zA-Z]{{2,4}}|(?:[^\s\"`'<>|.!?(){{}},-_$]+\.)+(?:com|net|org|edu))(?:/{tail})?)",
+        _same,
+    )
     yield r"((?:&lt;|<)?[a-zA-Z0-9][^\s\"<>|()]*@(?:[^\s\"<>|(){}.]+\.)*[^\s\"<>|(){}.]+(?:&gt;|>)?)", _same
     yield r"([@\uff20][a-zA-Z_][a-zA-Z_0-9]*)", _same
     yield rf"([#\uff03][{_L}]+)", _same
@@ -208,7 +222,10 @@ def _number_rules() -> Iterator[tuple[str, Act]]:
     yield r"([\u207a\u207b\u208a\u208b]?(?:[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]+|[\u2080-\u2089]+))", _word
     yield r"((?:\d{1,4}[- \u00a0])?\d{1,4}(?:\\?/|\u2044)\d{1,4})", _solid
     yield r"([\u00bc-\u00be\u2153\u2154])", _single
-    yield rf"(-(?:RRB|LRB|RCB|LCB|RSB|LSB|rrb|lrb|rcb|lcb|rsb|lsb)-|C\.D\.s|pro-|anti-|S(?:&|&amp;)P-500|S(?:&|&amp;)Ls)", _ampersand
+    yield (
+        r"(-(?:RRB|LRB|RCB|LCB|RSB|LSB|rrb|lrb|rcb|lcb|rsb|lsb)-|C\.D\.s|pro-|anti-|S(?:&|&amp;)P-500|S(?:&|&amp;)Ls)",
+        _ampersand,
+    )
     yield rf"({_APOS}[0-9][0-9]){_END}", _word
     part = r"[A-Za-z0-9]+(?:-[A-Za-z]+){0,2}"
     yield rf"({part}(?:\\?/{part}){{1,2}})", _word
@@ -245,9 +262,7 @@ def _compound_rules() -> Iterator[tuple[str, Act]]:
     yield rf"({high}\.)[,;:\u3001]", _word
     yield r"([A-Z]+(?:(?:[+&]|&amp;)[A-Z]+)+)", _ampersand
     yield r"([CcFf]#|[Cc]\+\+)", _word
-    ending = (
-        "bat|bmp|cgi|class|cpp|c|dll|docx|doc|exe|gif|gz|html|htm|h|jar|java|jpeg|jpg|mov|mp3|pdf|php|pl|png|ppt|ps|py|sql|tar|txt|wav|xml|x"
-    )
+    ending = "bat|bmp|cgi|class|cpp|c|dll|docx|doc|exe|gif|gz|html|htm|h|jar|java|jpeg|jpg|mov|mp3|pdf|php|pl|png|ppt|ps|py|sql|tar|txt|wav|xml|x"
     yield rf"((?:[A-Za-z0-9]+\.)+(?:{ending}))(?:[\s.?!,]|$)", _word
 
 

@@ -38,7 +38,7 @@ def caption_retrieval(
     once (5k; Flickr30k's 1k test set). Raises DataError where a caption's picture is not there or fewer pictures than one fold.
     """
     n = len(images)
-    if len(owner) != len(captions) or (len(owner) and not (0 <= owner.min() and owner.max() < n)):
+    if len(owner) != len(captions) or (len(owner) and not (owner.min() >= 0 and owner.max() < n)):
         raise DataError(f"{len(captions)} captions of {n} pictures: give each caption the place of its picture")
     size = n if fold is None else fold
     if not size or n < size:
@@ -48,16 +48,17 @@ def caption_retrieval(
         mine = (owner >= start) & (owner < start + size)
         own = owner[mine][:, None]
         picture = np.arange(start, start + size)[:, None]
-        pair = images[start : start + size], captions[mine]
+        shown, told = images[start : start + size], captions[mine]
         folds.append(
             {
-                "image->text": place_scores(places(*pair, SharedKey(picture, own))),
-                "text->image": place_scores(places(*pair[::-1], SharedKey(own, picture))),
+                "image->text": place_scores(places(shown, told, SharedKey(picture, own))),
+                "text->image": place_scores(places(told, shown, SharedKey(own, picture))),
             }
         )
     directions = folds[0]
     return {
-        one: {name: float(np.mean([fold[one][name] for fold in folds])) for name in directions[one]} for one in directions
+        one: {name: float(np.mean([fold[one][name] for fold in folds])) for name in directions[one]}
+        for one in directions
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +29,12 @@ def translation_scores(
         return {"bleu": 0.0, "chrf": 0.0}, {"bleu": np.zeros(0), "chrf": np.zeros(0)}
     most = max(map(len, references))
     streams = [[several[place] if place < len(several) else None for several in references] for place in range(most)]
-    corpus = BLEU(tokenize=tokenizer, force=True).corpus_score(list(candidates), streams).score
+    # It takes None where a text has fewer references than another, which its types do not say.
+    corpus = BLEU(tokenize=tokenizer, force=True).corpus_score(list(candidates), cast("list[list[str]]", streams)).score
     single = BLEU(tokenize=tokenizer, effective_order=True)
-    each = [single.sentence_score(one, list(several)).score for one, several in zip(candidates, references, strict=True)]
+    each = [
+        single.sentence_score(one, list(several)).score for one, several in zip(candidates, references, strict=True)
+    ]
     table = chrf_table(candidates, references)
     items = {"bleu": np.array(each, np.float64), "chrf": np.array([chrf_score(row) for row in table], np.float64)}
     return {"bleu": float(corpus), "chrf": chrf_score(table.sum(axis=0))}, items

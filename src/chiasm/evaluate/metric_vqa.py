@@ -39,12 +39,12 @@ _CONTRACTED = (
     "something'd've something'll that's there'd there'd've there're there's they'd they'd've they'll they're they've 'twas wasn't we'd've "
     "we've weren't what'll what're what's what've when's where'd where's where've who'd who'd've who'll who's who've why'll why're why's "
     "won't would've wouldn't wouldn't've y'all y'all'll y'all'd've you'd you'd've you'll you're you've"
-).split()
+)
 
 
 def _restored() -> dict[str, str]:
     """What lacks one apostrophe → what it should be, and one that goes the other way: somebody'd loses its apostrophe."""
-    table = {form[:i] + form[i + 1 :]: form for form in _CONTRACTED for i, one in enumerate(form) if one == "'"}
+    table = {form[:i] + form[i + 1 :]: form for form in _CONTRACTED.split() for i, one in enumerate(form) if one == "'"}
     return table | {"somebody'd": "somebodyd"}
 
 
@@ -68,7 +68,10 @@ def vqa_accuracy(predictions: Sequence[str], answers: Sequence[Sequence[str]]) -
     """
     if len(predictions) != len(answers):
         raise DataError(f"{len(predictions)} predictions and answers to {len(answers)} questions: give each its own")
-    return np.array([_agreement(one, several, i) for i, (one, several) in enumerate(zip(predictions, answers, strict=True))], np.float64)
+    return np.array(
+        [_agreement(one, several, i) for i, (one, several) in enumerate(zip(predictions, answers, strict=True))],
+        np.float64,
+    )
 
 
 def _agreement(prediction: str, answers: Sequence[str], place: int) -> float:

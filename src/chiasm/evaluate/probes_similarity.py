@@ -19,7 +19,7 @@ from chiasm.types import Embedder, Text
 PAIRS = 2_000
 RESAMPLES = 1_000
 MAX_BYTES = 64 * 2**20
-DIGITS = 6
+DIGITS = 5
 """Of a cosine in float32 that mean something: equal ones keep equal ranks."""
 
 
