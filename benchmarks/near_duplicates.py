@@ -124,10 +124,11 @@ def our_pictures(folder: Path, parts: bool) -> Pairs:
 def their_pictures(folder: Path) -> Pairs:
     import imagededup
 
-    # Its package imports a torchvision network that the hashes do not use.
-    package = types.ModuleType("imagededup.methods")
-    package.__path__ = [str(Path(imagededup.__file__).parent / "methods")]
-    sys.modules["imagededup.methods"] = package
+    # Its packages import torchvision's networks, which the hashes do not use.
+    for name in ("methods", "utils"):
+        package = types.ModuleType(f"imagededup.{name}")
+        package.__path__ = [str(Path(imagededup.__path__[0]) / name)]
+        sys.modules[package.__name__] = package
     from imagededup.methods.hashing import PHash
 
     hasher = PHash(verbose=False)
@@ -152,6 +153,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only", choices=("texts", "pictures"))
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -173,8 +175,9 @@ def main() -> None:
             return name, functools.partial(work, find, warm, copies, Path(temporary) / f"{name}.json")
 
         everything = {}
-        for against, contenders in (
+        for kind, against, contenders in (
             (
+                "texts",
                 "datasketch, update_batch",
                 [
                     contender(
@@ -198,6 +201,7 @@ def main() -> None:
                 ],
             ),
             (
+                "pictures",
                 "imagededup, PHash",
                 [
                     contender(
@@ -221,6 +225,8 @@ def main() -> None:
                 ],
             ),
         ):
+            if given.only not in (None, kind):
+                continue
             found = interleave(dict(contenders), given.rounds, given.threads)
             report(found, against, None)
             everything |= found

@@ -68,6 +68,9 @@ def test_a_table_on_s3(bucket: str, tmp_path: Path) -> None:
     assert not list((tmp_path / "cache" / "builds").iterdir())
     table.set_vectors("v", ["r1", "r2"], np.eye(2, dtype=np.float32))
     assert "v" in Table(out).column_names
+    table.lance().create_scalar_index("id", "BTREE")
+    assert Table(out).rows("id = 'r7'").tolist() == [7]
+    assert table.root is None
 
 
 def test_an_older_one_is_kept_unless_told(bucket: str) -> None:

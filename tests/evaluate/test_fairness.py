@@ -119,10 +119,10 @@ def test_an_associated_group_is_found() -> None:
     class Words:
         dimension, modalities, identity = 8, ("text", "image"), "words"
 
-        def embed_items(self, modality, items, *, progress=None):  # noqa: ANN001, ANN202
+        def embed_items(self, modality, items, *, progress=None):
             return np.stack([good if item.text == "fine" else bad for item in items])
 
-    def near(centre, n):  # noqa: ANN001, ANN202
+    def near(centre, n):
         v = (centre + 0.3 * rng.normal(size=(n, 8))).astype(np.float32)
         return v / np.linalg.norm(v, axis=1, keepdims=True)
 

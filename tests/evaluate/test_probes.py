@@ -30,7 +30,7 @@ class Bag:
         self.words: dict[str, int] = {}
         self.dimension = 400
 
-    def embed_items(self, modality, items, *, progress=None):  # noqa: ANN001, ANN201
+    def embed_items(self, modality, items, *, progress=None):
         found = np.full((len(items), self.dimension), 1e-3, np.float32)
         for row, item in zip(found, items, strict=True):
             words = (item.text if isinstance(item, Text) else self.sees(item.data)).split()

@@ -12,9 +12,17 @@ from chiasm.cli.guard import EXIT_CODES, guarded
 from chiasm.cli.output import Json, check_file, print_json, say, show
 
 rate = typer.Typer(
-    help="Rating sheets for people: make them, and read what they say.", no_args_is_help=True, rich_markup_mode=None,
-    add_completion=False, pretty_exceptions_enable=False,
-)  # fmt: skip
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@rate.callback()
+def group() -> None:
+    """Rating sheets for people: make them, and read what they say."""
 
 
 @rate.command("make", epilog=EXIT_CODES)

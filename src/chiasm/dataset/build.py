@@ -171,7 +171,9 @@ def _tell(told: Callable[[str], None] | None, source: Source, work: Work) -> Non
         told(f"resuming: an interrupted build has finished {work.finished:,} shards of this source, which are kept")
 
 
-def _examine(source: Source, config: BuildConfig, work: Work, counts: Mapping[str, int], progress: Progress | None) -> int:
+def _examine(
+    source: Source, config: BuildConfig, work: Work, counts: Mapping[str, int], progress: Progress | None
+) -> int:
     """Examine what is not examined yet; how many shards were."""
     finished = [number for number in range(counts["shards"]) if usable(work.read(number))]
     done = sum(Shard(work.read(number)).counts["given"] for number in finished)

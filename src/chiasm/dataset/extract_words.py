@@ -85,7 +85,7 @@ PREPOSITIONS: tuple[tuple[str, ...], ...] = (
     ("on", "top", "of"), ("in", "front", "of"), ("on", "the", "left", "of"), ("on", "the", "right", "of"), ("to", "the", "left", "of"),
     ("to", "the", "right", "of"), ("next", "to"), ("close", "to"), ("left", "of"), ("right", "of"), ("out", "of"), ("inside", "of"),
     *((word,) for word in _ordered("on in at under above below behind beside near over inside outside between by with without of from to into onto "
-      "through across along around against towards toward beneath atop for like off during after before")),
+      "through across along around against towards toward beneath atop for like during after before")),
 )  # fmt: skip
 """Longest first where one begins another."""
 
@@ -101,7 +101,8 @@ VERBS = _words(
     "wave point touch feed wash clean build fix make take give get put use work fish skate ski surf row sail hang lean kneel bend "
     "stretch crawl roll spin turn move stop start wait rest pose perform race bark bite chew lick sniff dig graze gallop leap dive "
     "float sink fall rise burn shine grow bloom cross pass enter leave approach buy sell show teach learn pet brush shave pour fill "
-    "empty load unload park travel visit celebrate march parade juggle balance swing slide splash spray shoot aim tackle block serve meet set pray strike converse snowboard examine prepare gather enjoy smoke clap jog hike dress"
+    "empty load unload park travel visit celebrate march parade juggle balance swing slide splash spray shoot aim tackle block serve meet "
+    "set pray strike converse snowboard examine prepare gather enjoy smoke clap jog hike dress"
 )
 
 IRREGULAR: Mapping[str, str] = {
@@ -127,7 +128,8 @@ NOUNS_IN_S = _words(
 PLURALS: Mapping[str, str] = {
     "men": "man", "women": "woman", "children": "child", "people": "people", "mice": "mouse", "geese": "goose", "feet": "foot",
     "teeth": "tooth", "wolves": "wolf", "leaves": "leaf", "knives": "knife", "calves": "calf", "sheep": "sheep", "fish": "fish",
-    "deer": "deer", "buses": "bus", "glasses": "glass", "dresses": "dress", "oxen": "ox", "clothes": "clothes", "jeans": "jeans", "shorts": "shorts", "pants": "pants", "sunglasses": "sunglasses",
+    "deer": "deer", "buses": "bus", "glasses": "glass", "dresses": "dress", "oxen": "ox",
+    "clothes": "clothes", "jeans": "jeans", "shorts": "shorts", "pants": "pants", "sunglasses": "sunglasses",
 }  # fmt: skip
 
 

@@ -42,7 +42,8 @@ _BLOCK = 2**11
 
 def grey(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Luma of uint8 [..., 3] as float32 [...] in 0 … 255."""
-    return (pixels.reshape(-1, 3).astype(np.float32) @ _COLOURS).reshape(pixels.shape[:-1])
+    levels = pixels.reshape(-1, 3).astype(np.float32) @ _COLOURS
+    return levels.reshape(pixels.shape[:-1]).astype(np.float32, copy=False)
 
 
 def shrink(levels: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ from chiasm.evaluate.data_diversity import Clusters, Vectors
 from chiasm.evaluate.data_quality import SCALES, Agreement, poor
 from chiasm.evaluate.data_rows import Rows, Sample
 from chiasm.evaluate.embedded import Embedded
+from chiasm.evaluate.facts import percent
 from chiasm.types import Record
 
 SHOWN = 8
@@ -39,7 +40,12 @@ def examples(
         for kind, chosen in (("worst", order[:SHOWN]), ("best", order[::-1][:SHOWN])):
             title = f"{words} that fit {'least' if kind == 'worst' else 'best'}, by {one.by}"
             found.append(
-                _set(kind, title, rows, [(at[i], f"fits better than {one.place[i]:.0%} of others") for i in chosen])
+                _set(
+                    kind,
+                    title,
+                    rows,
+                    [(at[i], f"fits better than {percent(float(one.place[i]))} of others") for i in chosen],
+                )
             )
     for name, scale in SCALES.items():
         if name not in sample.measures.column_names:
