@@ -15,6 +15,7 @@ import argparse
 import functools
 import io
 import json
+import multiprocessing
 import sys
 import tempfile
 import types
@@ -131,6 +132,8 @@ def their_pictures(folder: Path) -> Pairs:
         sys.modules[package.__name__] = package
     from imagededup.methods.hashing import PHash
 
+    # Its search has a pool of processes, whose time is not counted; forked, they know the packages above.
+    multiprocessing.set_start_method("fork", force=True)
     hasher = PHash(verbose=False)
     codes = hasher.encode_images(image_dir=str(folder), num_enc_workers=0)
     found = hasher.find_duplicates(encoding_map=codes, max_distance_threshold=RADIUS, num_dist_workers=0)

@@ -1,8 +1,8 @@
 """What a build finds of faults that were planted: corrupt files, exact and near copies, wrong labels, copies across splits.
 
-`python benchmarks/planted.py [--items 10000] [--data FOLDER] [--keep FOLDER] [--json FILE]`. FOLDER holds openclipart and cifar10 (5,023 drawings,
-10,000 photographs); without it the pictures are the emoji of the `demo` extra. Pictures that are copies of each other already, by dedup itself, are left out
-before anything is planted: what the real collections hold is looked at by eye, not counted here.
+`python benchmarks/planted.py [--items 10000] [--data FOLDER] [--keep FOLDER] [--json FILE]`. FOLDER holds openclipart and cifar10 (5,023
+drawings, 10,000 photographs); without it the pictures are the emoji of the `demo` extra. Pictures that are copies of each other already, by dedup
+itself, are left out before anything is planted: what the real collections hold is looked at by eye, not counted here.
 """
 
 from __future__ import annotations

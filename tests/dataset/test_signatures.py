@@ -69,6 +69,12 @@ def test_a_picture_that_lacks_one_thing_is_no_copy():
     assert picture_error(thumb(encoded(drawing(3))), thumb(encoded(changed))).worst > 40
 
 
+def test_thin_lines_that_one_picture_has_are_seen():
+    lined = drawing(3)
+    lined.paste((0, 0, 0), (20, 10, 21, 60))
+    assert picture_error(thumb(encoded(drawing(3))), thumb(encoded(lined))).detail > 0.4
+
+
 def test_shrinking_is_the_mean_of_cells():
     levels = np.arange(48, dtype=np.float32).reshape(6, 8)
     np.testing.assert_allclose(shrink(levels, 3, 4), levels.reshape(3, 2, 4, 2).mean(axis=(1, 3)))

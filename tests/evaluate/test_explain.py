@@ -160,7 +160,7 @@ def test_occlusion_is_the_mean_loss_of_the_windows(model: EmbeddingModel, pictur
     gone = windows((4, 4))
     assert len(gone) == 16 and windows((8, 8)).sum(1).tolist() == [4] * 49
     found = occlusion(model, thing, target)[0]
-    whole = float((model.vectors("image", thing.items) * target).sum())
+    whole = float((model.vectors("image", thing.items) * target).sum().detach())
     one = np.ones((1, 16), bool)
     one[0, 5] = False
     assert found[5] == pytest.approx(whole - float((vectors_without(model, thing, one) * target).sum()), abs=1e-6)
@@ -173,7 +173,7 @@ def test_curves_run_from_nothing_to_the_whole(model: EmbeddingModel, picture: by
     target = model.vectors("text", model.prepare("text", [Text("a blue")])).detach()
     values = relevance(model, thing, target, method)[0]
     found = curves(model, thing, target, values, seed=1)
-    whole = float((model.vectors("image", thing.items) * target).sum())
+    whole = float((model.vectors("image", thing.items) * target).sum().detach())
     assert found.shares[[0, -1]].tolist() == [0, 1]
     for line in (found.insertion, found.random):
         assert line[0] == 0 and line[-1] == pytest.approx(whole, abs=1e-6)

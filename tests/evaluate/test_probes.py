@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
-from explain_cases import COLOURS, scene
+from explain_cases import COLOURS, fresh, scene
 from scipy.stats import spearmanr
 
 from chiasm.dataset.table import Table
@@ -100,6 +101,23 @@ def test_entailment_is_learned_from_both_sides(make_table: Callable[..., Table])
     assert found["n"] == 80 and found["accuracy"] > 0.95
     assert found["text_alone"] < 0.75
     assert entailment(Bag(lambda data: seen[data]), table, rows[:5], rows[5:], rows) == {}  # type: ignore[arg-type]
+
+
+def test_nlvr_says_true_and_false(shared_data: Callable[[str], Path], make_table: Callable[..., Table]) -> None:
+    rows = pq.read_table(shared_data("nlvr") / "dev.parquet").slice(0, 160).to_pylist()
+    records = [
+        Record(
+            r["id"],
+            texts=(Text(r["text"]),),
+            image=(Media(data=r["image"]),),
+            labels=(Label("label", r["label"]),),
+            group=r["text"],
+        )
+        for r in rows
+    ]
+    at = np.arange(160)
+    found = entailment(fresh(), make_table(records), at[:100], at[100:], at)
+    assert found["n"] == 60 and 0.3 < found["chance"] < 0.75 and 0.3 < found["accuracy"] < 0.75
 
 
 def test_spearman_equals_scipy() -> None:

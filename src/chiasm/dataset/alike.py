@@ -18,6 +18,8 @@ _COARSE, _FINE = 12, 24
 _SURE, _HOPELESS = 10.0, 20.0
 """Grey levels below which the other way round need not be tried, and above which no fitting helps (168 copies that were cut or encoded anew:
 at most 12.5)."""
+_FAINT = 20.0
+"""Grey levels a pixel up to which edges may be the encoder's noise."""
 _ROUNDS = (0.02, 0.01, 0.005, 0.003)
 """Steps by which a part is moved and sized until it fits best, as fractions of the picture's sides."""
 
@@ -27,13 +29,15 @@ class PictureError:
     """How far two pictures are apart where they fit best, in grey levels of 255 over 24 × 24 cells.
 
     mean: of all cells · worst: of the worst 3 × 3 cells, where one has what the other lacks · contrast: of the 3 × 3 cells that differ most from
-    the picture's median colour, what there is to see at all · spread: the mean difference from it.
+    the picture's median colour, what there is to see at all · spread: the mean difference from it · detail: the largest share by which the
+    edges of 3 × 3 cells differ, 0 … 1: lines, grids and borders that one has and the other lacks.
     """
 
     mean: float
     worst: float
     contrast: float
     spread: float
+    detail: float
 
 
 def picture_error(one: NDArray[np.float32], other: NDArray[np.float32]) -> PictureError:
@@ -66,7 +70,10 @@ def _fit(whole: NDArray[np.float32], part: NDArray[np.float32]) -> PictureError:
             if errors[row, column].mean() < best.mean():
                 best, x, y, side = errors[row, column], float(xs[column]), float(ys[row]), length
     flat = np.abs(fine - np.median(fine, axis=(0, 1)))
-    return PictureError(float(best.mean()), _worst(best), _worst(flat), float(flat.mean()))
+    mine = _boxes(_parts(_edges(whole), *_axes(whole, [x], [y], side))[0, 0])
+    other = _boxes(_whole(_edges(part), _FINE))
+    detail = float((np.abs(mine - other) / (mine + other + _FAINT)).max())
+    return PictureError(float(best.mean()), _worst(best), _worst(flat), float(flat.mean()), detail)
 
 
 def _axes(
@@ -95,7 +102,19 @@ def _whole(pixels: NDArray[np.float32], count: int) -> NDArray[np.float32]:
 
 
 def _worst(errors: NDArray[np.float32]) -> float:
-    return float(np.lib.stride_tricks.sliding_window_view(errors.mean(axis=2), (3, 3)).mean(axis=(2, 3)).max())
+    return float(_boxes(errors).max())
+
+
+def _boxes(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean over every 3 × 3 cells and all colours of [C, C, K]."""
+    return np.lib.stride_tricks.sliding_window_view(values.mean(axis=2), (3, 3)).mean(axis=(2, 3))
+
+
+def _edges(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How much the brightness changes at each pixel of [h, w, 3], downwards and to the right: [h, w, 1]."""
+    levels = pixels.mean(axis=2)
+    steps = np.abs(np.diff(levels, axis=0, prepend=levels[:1])) + np.abs(np.diff(levels, axis=1, prepend=levels[:, :1]))
+    return steps[..., None]
 
 
 _NUMBERS = re.compile(r"\d+")

@@ -36,9 +36,9 @@ BLANK = 0.002
 """Pictures with less ink than this have nothing to compare."""
 LOADED = 4096
 """Items whose contents are in memory at a time while pairs are looked at."""
-MEAN, WORST, PART = 7.0, 19.0, 0.18
-"""Grey levels by which copies of a picture differ at most, on average and in their worst place, and the share of what there is to see.
-Tried on drawings and photographs, see benchmarks/planted.py."""
+MEAN, WORST, PART, DETAIL = 7.0, 19.0, 0.18, 0.4
+"""Grey levels by which copies of a picture differ at most, on average and in their worst place, the share of what there is to
+see, and of edges (alike.PictureError). Tried on drawings and photographs, see benchmarks/planted.py."""
 SOUND = 3.5
 """dB by which copies of a sound differ at most."""
 
@@ -246,7 +246,8 @@ def _compare(one: NDArray[np.generic] | None, other: NDArray[np.generic] | None)
         return None
     if one.ndim == 3:
         error = picture_error(one.astype(np.float32), other.astype(np.float32))
-        if error.mean > min(MEAN, PART * error.spread) or error.worst > min(WORST, PART * error.contrast):
+        near = error.mean <= min(MEAN, PART * error.spread) and error.worst <= min(WORST, PART * error.contrast)
+        if not near or error.detail > DETAIL:
             return None
         return f"{error.mean:.1f} of 255 grey levels"
     apart = sound_error(one.astype(np.uint8), other.astype(np.uint8))

@@ -2,7 +2,8 @@
 
 What it lacks: METEOR's paraphrase table (some 60 MB of phrases, gathered from translations). Its synonyms are those of WordNet 3.0 only as
 far as they concern words of captions, and a few hundred words for people, things and doings of captions stand in for the paraphrases
-(lexicon/english.txt says what is of whom). A corpus score therefore lies somewhat beside the official one, mostly below: docs/metrics.md
+(lexicon/english.txt says what is of whom); they were chosen by what the official scorer matches on three sets of captions, so that figures on
+other sets may be further off than those of these three. A corpus score therefore lies somewhat beside the official one, mostly below: docs/metrics.md
 gives figures. Irregular forms that the lexicon does not know match only as they are.
 """
 

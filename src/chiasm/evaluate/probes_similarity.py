@@ -56,8 +56,8 @@ def rated_similarity(model: Embedder, ratings: Sequence[tuple[str, str, float]],
     """{spearman, interval, n}: cosines of two texts against what people say."""
     texts = list(dict.fromkeys(text for a, b, _ in ratings for text in (a, b)))
     vectors = dict(zip(texts, model.embed_items("text", [Text(text) for text in texts]), strict=True))
-    cosines = np.array([float(vectors[a] @ vectors[b]) for a, b, _ in ratings])
-    return spearman(np.round(cosines, DIGITS), np.array([score for _, _, score in ratings]), seed)
+    cosines = np.array([round(float(vectors[a] @ vectors[b]), DIGITS) for a, b, _ in ratings])
+    return spearman(cosines, np.array([score for _, _, score in ratings]), seed)
 
 
 def name_similarity(
