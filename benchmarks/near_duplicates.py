@@ -16,6 +16,7 @@ import functools
 import io
 import json
 import multiprocessing
+import resource
 import sys
 import tempfile
 import types
@@ -132,7 +133,7 @@ def their_pictures(folder: Path) -> Pairs:
         sys.modules[package.__name__] = package
     from imagededup.methods.hashing import PHash
 
-    # Its search has a pool of processes, whose time is not counted; forked, they know the packages above.
+    # Its pool of processes, forked, knows the packages above.
     multiprocessing.set_start_method("fork", force=True)
     hasher = PHash(verbose=False)
     codes = hasher.encode_images(image_dir=str(folder), num_enc_workers=0)
@@ -146,7 +147,10 @@ def their_pictures(folder: Path) -> Pairs:
 def work(find: functools.partial[Pairs], warm: functools.partial[Pairs], copies: Pairs, keep: Path) -> dict[str, float]:
     warm()
     found: list[Pairs] = []
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = cpu_seconds(lambda: found.append(find()))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)  # imagededup works in a pool of processes
+    seconds += after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     keep.write_text(json.dumps(sorted(found[0])))
     return {"CPU-seconds": seconds, "pairs": len(found[0]), "copies": len(found[0] & copies)}
 

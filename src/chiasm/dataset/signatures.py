@@ -42,14 +42,13 @@ _BLOCK = 2**11
 
 def grey(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Luma of uint8 [..., 3] as float32 [...] in 0 … 255."""
-    levels = pixels.reshape(-1, 3).astype(np.float32) @ _COLOURS
-    return levels.reshape(pixels.shape[:-1]).astype(np.float32, copy=False)
+    return np.asarray(pixels.reshape(-1, 3).astype(np.float32) @ _COLOURS, np.float32).reshape(pixels.shape[:-1])
 
 
 def shrink(levels: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
     """[h, w] → [height, width]: the mean over each cell, whatever the sizes (cells share the pixels that lie in both)."""
     rows, columns = cells(levels.shape[0], height), cells(levels.shape[1], width)
-    return rows @ levels @ columns.T
+    return np.asarray(rows @ levels @ columns.T, np.float32)
 
 
 @lru_cache(4096)
