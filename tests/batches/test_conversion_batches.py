@@ -12,8 +12,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from chiasm.batches.collate import UNTOLD, Collator
 from chiasm.batches.augment import PICTURE_DRAWS, shifts
+from chiasm.batches.collate import UNTOLD, Collator
 from chiasm.batches.conversion import CHOICE_DRAWS, TURNS, ConversionFacts, Example, before_last, choose
 from chiasm.batches.draws import Draws
 from chiasm.config import RunConfig, load_config

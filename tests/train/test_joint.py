@@ -309,7 +309,9 @@ def test_a_task_is_found_by_what_is_given_and_wanted(model: ConvertingModel) -> 
 def test_what_it_cannot_do_is_answered_with_what_it_can(model: ConvertingModel) -> None:
     with pytest.raises(ConfigError, match=r"several tasks make text of that: caption, german; say which \(task=NAME"):
         model.convert(image=RED, to="text")
-    with pytest.raises(ConfigError, match=r"(?s)cannot make image of audio; it can do \n  caption \(image → text.en\)\n.*say"):
+    with pytest.raises(
+        ConfigError, match=r"(?s)cannot make image of audio; it can do \n  caption \(image → text.en\)\n.*say"
+    ):
         model.convert(audio=sound("red", "small"), to="image")
     with pytest.raises(ConfigError, match=r"no task 'paraphrase'; it has \n  caption"):
         model.convert(text="red", task="paraphrase")
@@ -334,7 +336,9 @@ def test_what_cannot_be_read_is_said(model: ConvertingModel, tmp_path: Path) -> 
         model.convert(image=b"no picture", to="boxes")
     with pytest.raises(MediaError, match="no such file"):
         model.convert(image=str(tmp_path / "gone.png"), to="boxes")
-    with pytest.raises(ConfigError, match="image is a path, bytes or chiasm.Media, a Pillow image or a uint8 array, not int"):
+    with pytest.raises(
+        ConfigError, match=r"image is a path, bytes or chiasm\.Media, a Pillow image or a uint8 array, not int"
+    ):
         model.convert(image=3, to="boxes")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"not float64 \[4, 4\]"):
         model.convert(image=np.zeros((4, 4)), to="boxes")  # type: ignore[arg-type]
@@ -350,7 +354,10 @@ def test_what_cannot_be_read_is_said(model: ConvertingModel, tmp_path: Path) -> 
 
 def test_boxes_are_found_by_cells(place: Place, tmp_path: Path) -> None:
     cells = {"cells": {"given": ["image"], "wanted": "boxes", "order": "parallel", "augment": 0.5}}
-    train(joint_config(place.rooms, cells, {}, "train.steps=150", "train.batch=16", "train.validate_every=1.0"), tmp_path / "r")
+    train(
+        joint_config(place.rooms, cells, {}, "train.steps=150", "train.batch=16", "train.validate_every=1.0"),
+        tmp_path / "r",
+    )
     values = losses(tmp_path / "r")
     assert values[-1] < 0.6 * values[0]
     model = load(tmp_path / "r")

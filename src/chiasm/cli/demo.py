@@ -194,10 +194,10 @@ class _Story:
 
     def convert(self, data: Dataset, fresh: bool) -> Shown | None:
         """What the shipped starter checkpoint makes of data it has not seen; None where there is none."""
-        from chiasm.train.checkpoint import shipped
         from chiasm.cli.demo_conversions import convert_all
         from chiasm.cli.evaluate import write_json
         from chiasm.errors import ModelError
+        from chiasm.train.checkpoint import shipped
         from chiasm.train.converting import ConvertingModel
         from chiasm.train.model import load
 
