@@ -60,7 +60,8 @@ class CleanConfig(Section):
     )
     outlier: Annotated[float, Field(gt=0)] | None = Field(
         default=None,
-        description="robust deviations from the median by which a measure, or the distance of a trained model's vector to its nearest neighbours, may lie off",
+        description="robust deviations from the median by which a measure, or the distance of a trained model's vector to its nearest neighbours, "
+        "may lie off",
     )
 
 

@@ -47,9 +47,8 @@ def measure_image(bench: Bench, cases: Sequence[Case], results: Sequence[Convert
     kin = nearest_pictures(drawn, gallery.pictures, group, gallery.group)
     scores = _hits(near) | _hits(kin, "_concept") | {"psnr": mean(psnr(drawn, true)), "ssim": mean(ssim(drawn, true))}
     ceilings: dict[str, Scores] = {}
-    notes = {
-        "gallery": f"{len(gallery.pictures):,} pictures, {len(set(gallery.identity.tolist())):,} things, {len(set(gallery.group.tolist())):,} concepts"
-    }
+    things, concepts = (len(set(found.tolist())) for found in (gallery.identity, gallery.group))
+    notes = {"gallery": f"{len(gallery.pictures):,} pictures, {things:,} things, {concepts:,} concepts"}
     if gallery.vectors is not None:
         vectors = bench.model.embed_items("image", [Media(data=as_png(picture)) for picture in drawn])
         scores |= _hits(nearest_vectors(vectors, gallery.vectors, identity, gallery.identity), "_embedding")
