@@ -133,29 +133,27 @@ def minhash_pairs(minhashes: NDArray[np.uint32], jaccard: float, crowd: int = 20
     Where more than `crowd` items share a band, each is paired with the first of them alone: such a band is a phrase that everybody uses, and
     real copies meet in others.
     """
-    count, rows = bands(minhashes.shape[1], jaccard)
-    columns = np.ascontiguousarray(minhashes.T)
-    parts: list[NDArray[np.int64]] = []
-    for band in range(count):
-        # One number for the band's rows; two bands that share it by chance are told apart below.
-        key = np.zeros(len(minhashes), np.uint64)
-        for column in columns[band * rows : (band + 1) * rows]:
-            key ^= column
-            key *= np.uint64(0x9E3779B97F4A7C15)
-            key ^= key >> np.uint64(29)
-        parts += _equal(key, crowd)
-    if not parts:
-        return _NO_PAIRS
-    keys = np.unique(np.concatenate(parts))
+    keys = _meetings(_band_keys(minhashes, *bands(minhashes.shape[1], jaccard)), crowd)
     deviation = (jaccard * (1 - jaccard) / minhashes.shape[1]) ** 0.5
     kept: list[Pairs] = []
     for first in range(0, len(keys), _CELLS):
         block = keys[first : first + _CELLS]
         one, other = block // len(minhashes), block % len(minhashes)
-        share = (minhashes[one] == minhashes[other]).mean(axis=1)
+        share = np.count_nonzero(minhashes[one] == minhashes[other], axis=1) / minhashes.shape[1]
         near = share >= jaccard - 3 * deviation
         kept.append(np.stack([one[near], other[near]], axis=1))
-    return np.concatenate(kept)
+    return np.concatenate(kept) if kept else _NO_PAIRS
+
+
+def _band_keys(minhashes: NDArray[np.uint32], count: int, rows: int) -> NDArray[np.uint64]:
+    """One number for the rows of each band: uint64 [count, N]. Two items that share it by chance are told apart by the whole minhash."""
+    banded = np.ascontiguousarray(minhashes[:, : count * rows].T).reshape(count, rows, -1)
+    keys = np.zeros((count, len(minhashes)), np.uint64)
+    for row in range(rows):
+        keys ^= banded[:, row]
+        keys *= np.uint64(0x9E3779B97F4A7C15)
+        keys ^= keys >> np.uint64(29)
+    return keys
 
 
 def jaccards(values: NDArray[np.uint32], starts: NDArray[np.int64], pairs: Pairs) -> NDArray[np.float64]:
@@ -164,37 +162,44 @@ def jaccards(values: NDArray[np.uint32], starts: NDArray[np.int64], pairs: Pairs
     result = np.empty(len(pairs))
     step = max(1, _CELLS // max(1, int(lengths[pairs].mean()) if len(pairs) else 1))
     for first in range(0, len(pairs), step):
-        block = pairs[first : first + step]
-        sides: list[NDArray[np.uint64]] = []
-        for items in block.T:
-            counts = lengths[items]
-            places = np.arange(counts.sum()) + np.repeat(starts[items] - np.cumsum(counts) + counts, counts)
-            # Which pair, and which value of it.
-            keys = (np.repeat(np.arange(len(block), dtype=np.uint64), counts) << np.uint64(32)) | values[places]
-            keys.sort()
-            sides.append(keys[np.append(True, keys[1:] != keys[:-1])])
-        both = np.concatenate(sides)
-        both.sort()
-        shared = np.bincount((both[1:][both[1:] == both[:-1]] >> np.uint64(32)).astype(np.int64), minlength=len(block))
-        held = sum(np.bincount((side >> np.uint64(32)).astype(np.int64), minlength=len(block)) for side in sides)
-        result[first : first + step] = shared / (held - shared)
+        items = pairs[first : first + step].ravel()
+        counts = lengths[items]
+        places = np.arange(counts.sum()) + np.repeat(starts[items] - np.cumsum(counts) + counts, counts)
+        # Which pair, which value, and of which of the two: sorted, a value that both hold comes twice, once the repeats are gone.
+        side = np.arange(len(items), dtype=np.uint64)
+        keys = np.repeat((side >> np.uint64(1) << np.uint64(33)) | (side & np.uint64(1)), counts)
+        keys |= values[places].astype(np.uint64) << np.uint64(1)
+        keys.sort()
+        keys = keys[np.append(True, keys[1:] != keys[:-1])] >> np.uint64(1)
+        new = np.append(True, keys[1:] != keys[:-1])
+        of_pair = (keys >> np.uint64(32)).astype(np.int64)
+        all_of, either = (np.bincount(which, minlength=len(items) // 2) for which in (of_pair, of_pair[new]))
+        result[first : first + step] = (all_of - either) / either
     return result
 
 
-def _equal(values: NDArray[np.uint64], crowd: int) -> list[NDArray[np.int64]]:
-    """Keys i · N + j, i < j, of the items whose values are equal."""
-    order = np.argsort(values)
-    ranked = values[order]
-    edges = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1], [True]]))
+def _meetings(bands: NDArray[np.uint64], crowd: int) -> NDArray[np.int64]:
+    """Keys i · N + j, i < j, in order, of the items [bands, N] whose values are equal in some band."""
+    count = bands.shape[1]
+    if not count:
+        return np.zeros(0, np.int64)
+    # The item's number in place of the last bits: sorting alone is quicker than sorting with an order.
+    bits = np.uint64(count.bit_length())
+    ranked = (bands >> bits << bits) | np.arange(count, dtype=np.uint64)
+    ranked.sort(axis=1)
+    values = ranked >> bits
+    new = np.ones((len(bands), count + 1), np.bool_)
+    np.not_equal(values[:, 1:], values[:, :-1], out=new[:, 1:-1])
+    items = (ranked & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.int64)
+    edges = np.flatnonzero(new)
+    edges -= edges // (count + 1)  # of the items, one after the other; a band's end is the next one's start
     sizes = np.diff(edges)
-    parts: list[NDArray[np.int64]] = []
-    for size in np.unique(sizes[sizes > 1]):
-        groups = np.sort(order[edges[:-1][sizes == size][:, None] + np.arange(size)], axis=1)
-        one, other = (
-            np.triu_indices(int(size), 1) if size <= crowd else (np.zeros(size - 1, np.int64), np.arange(1, size))
-        )
-        parts.append((groups[:, one] * len(values) + groups[:, other]).ravel())
-    return parts
+    parts = [np.zeros(0, np.int64)]
+    for size in np.unique(sizes[sizes > 1]).tolist():
+        groups = items.ravel()[edges[:-1][sizes == size][:, None] + np.arange(size)]  # ascending, as they were sorted
+        one, other = np.triu_indices(size, 1) if size <= crowd else (np.zeros(size - 1, np.int64), np.arange(1, size))
+        parts.append((groups[:, one] * count + groups[:, other]).ravel())
+    return np.unique(np.concatenate(parts))
 
 
 def cosine_pairs(vectors: NDArray[np.float32], cosine: float) -> Pairs:

@@ -37,7 +37,9 @@ LOUD = 40.0
 DECIBEL = 90.0 / 255.0
 """dB of a step of log_mel."""
 _ODD = np.random.default_rng(20_211).integers(0, 2**32, (2, PERMUTATIONS), np.uint32) | np.array([[1], [0]], np.uint32)
-_BLOCK = 2**11
+_ABREAST = 256
+"""Texts whose hashes are taken at a time: 128 × 256 of them stay in the cache."""
+_FEW = 16
 
 
 def grey(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -129,9 +131,13 @@ def loud_part(mel: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 _MARKS = re.compile("[\\s_.,;:!?¡¿\"'`´’‘“”„«»()\\[\\]{}…·、。，！？；：（）「」『』|/\\\\–—-]+")
 
+_ASCII = bytes(ord(" " if _MARKS.match(chr(code)) else chr(code).lower()) for code in range(128)) + bytes(range(128, 256))
+
 
 def plain_text(text: str) -> str:
     """The words of `text` without case, accents' encodings, punctuation and spacing; the text itself, casefolded, where nothing else is in it."""
+    if text.isascii():  # the same by a table
+        return b" ".join(text.encode().translate(_ASCII).split()).decode() or text.lower()
     folded = unicodedata.normalize("NFKC", text).casefold()
     return _MARKS.sub(" ", folded).strip() or folded
 
@@ -181,16 +187,37 @@ def minhashes(values: NDArray[np.uint32], starts: NDArray[np.int64]) -> NDArray[
 
     The functions are a · x + b modulo 2³² with a odd, of shingles that are mixed well beforehand: permutations of 32-bit values.
     """
+    lengths = np.diff(np.append(starts, len(values)))
+    order = np.argsort(lengths, kind="stable")
     result = np.empty((len(starts), PERMUTATIONS), np.uint32)
-    begins, ends = starts.tolist(), [*starts[1:].tolist(), len(values)]
-    first = 0
-    while first < len(starts):
-        # Blocks that stay in the cache; row by row, which is quicker than reduceat.
-        last = max(first + 1, int(np.searchsorted(starts, begins[first] + _BLOCK)) - 1)
-        start = begins[first]
-        hashed = values[start : ends[last - 1], None] * _ODD[0]
-        hashed += _ODD[1]
-        for text in range(first, last):
-            np.minimum.reduce(hashed[begins[text] - start : ends[text] - start], axis=0, out=result[text])
-        first = last
+    for first in range(0, len(order), _ABREAST):
+        texts = order[first : first + _ABREAST]
+        many = len(texts) if len(texts) >= _FEW and lengths[texts].sum() * 2 > len(texts) * lengths[texts[-1]] else 0
+        if many:
+            result[texts] = _abreast(values, starts[texts], lengths[texts])
+        for text in texts[many:].tolist():
+            result[text] = _alone(values[starts[text] : starts[text] + lengths[text]])
     return result
+
+
+def _abreast(values: NDArray[np.uint32], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """`minhashes` of texts of ascending and like lengths: shingle by shingle of all of them, where a shorter text repeats its last."""
+    places = starts + np.minimum(np.arange(lengths[-1])[:, None], lengths - 1)
+    shape = PERMUTATIONS, len(starts)
+    hashed, least = np.empty(shape, np.uint32), np.full(shape, 2**32 - 1, np.uint32)
+    factor, summand = _ODD[:, :, None]
+    for shingle in values[places]:
+        np.multiply(factor, shingle, out=hashed)
+        np.add(hashed, summand, out=hashed)
+        np.minimum(least, hashed, out=least)
+    return least.T
+
+
+def _alone(values: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """`minhashes` of one text."""
+    least = np.full(PERMUTATIONS, 2**32 - 1, np.uint32)
+    for first in range(0, len(values), _ABREAST):
+        hashed = values[first : first + _ABREAST, None] * _ODD[0]
+        hashed += _ODD[1]
+        np.minimum(least, hashed.min(axis=0), out=least)
+    return least
