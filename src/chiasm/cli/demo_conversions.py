@@ -33,8 +33,9 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
 """What is built beside the emoji table, and how."""
 
 HELD_OUT = ("concept", "variation", "test")
-"""Splits that are shown, the first that a table has. Of emoji, the concepts: the shipped starter never saw those, while forms that this
-version holds out may have been in its training. Of clips nearly all are there, as hardly a pair of object and action comes twice."""
+"""Splits that are shown, the first that a table has. Of clips nearly all are concepts, as hardly a pair of object and action comes twice."""
+OF_EMOJI = ("variation", "concept")
+"""Of emoji, new forms of what it knows: what it never saw in any form it can hardly name."""
 
 NEW, PERHAPS_SEEN = "new", "perhaps seen"
 """Splits as they are called here: drawn by another seed; of a table whose splits are not the starter's."""
@@ -110,7 +111,8 @@ def convert_all(model: ConvertingModel, emoji: Table, folder: Path, fresh: bool,
         if task.source not in tables:
             tables[task.source] = _small(task.source, folder, fresh, progress)
         table = tables[task.source]
-        split = next((one for one in HELD_OUT if one in table.splits()), None)
+        held_out = OF_EMOJI if task.source == "emoji" else HELD_OUT
+        split = next((one for one in held_out if one in table.splits()), None)
         if split is None:
             continue
         most = max(1, CASES // task.cases)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from chiasm.building import AlignConfig
 from chiasm.config import BuildConfig
-from chiasm.dataset.copies import embed_rows
+from chiasm.dataset.embed import embed_rows
 from chiasm.dataset.step import Embedder, Outcome, Sheet
 from chiasm.errors import ConfigError
 from chiasm.sources import Progress

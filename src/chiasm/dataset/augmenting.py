@@ -1,4 +1,5 @@
-"""The step *augment*: changed copies of the rows of train, each seeded by its id, so that neither order nor workers change a byte.
+"""The step *augment*: changed copies of the rows of train, each seeded by its id, so that workers do not change a byte; order only where copies
+are mixed, which they are with the row before.
 
 It comes after *split* and looks at the records' splits as decided so far: only rows whose split is train are copied, and a copy has its origin's
 group, labels, questions and relations, split train, the id ``ID~1`` (``~2`` …), and media of the kind "augmented: …" that names what was

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from chiasm.building import CleanConfig
 from chiasm.config import BuildConfig
-from chiasm.dataset.copies import embed_rows
+from chiasm.dataset.embed import embed_rows
 from chiasm.dataset.step import Embedder, Outcome, Sheet
 from chiasm.sources import Progress
 from chiasm.types import MODALITIES, Rejected

@@ -50,7 +50,7 @@ def cluster_kmeans(x: Floats, count: int | None, seed: int = 0) -> Clusters:
             return Clusters(np.zeros(len(x), np.int64), float("nan"), {})
         found = {k: by_size(fit(k)) for k in counts}
         scores = {k: silhouette(x, labels, seed) for k, labels in found.items()}
-    best = max(counts, key=lambda k: scores[k])
+    best = max(counts, key=lambda k: -np.inf if np.isnan(scores[k]) else scores[k])  # NaN is greater than nothing
     return Clusters(found[best], scores[best], scores if count is None else {})
 
 

@@ -1,14 +1,12 @@
-"""Pairs of records that hold the same, or nearly the same: candidates by signatures (near.py), seen from the contents (alike.py)."""
+"""Items that are nearly the same: candidates by signatures (near.py), seen from the contents (alike.py) or by a trained model."""
 
 # pyright: reportUnknownParameterType=false
 # pyarrow ships no types.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -16,21 +14,17 @@ from numpy.typing import NDArray
 
 from chiasm.building import DedupConfig
 from chiasm.dataset.alike import THUMB, picture_error, same_numbers, sound_error
+from chiasm.dataset.embed import embed_rows
+from chiasm.dataset.items import CROWD, Items, content_digests, media_items, text_items
 from chiasm.dataset.measure import content
-from chiasm.dataset.near import Pairs, as_words, cosine_pairs, distances, hamming_search, jaccards, minhash_pairs
+from chiasm.dataset.near import Pairs, cosine_pairs, distances, hamming_search, jaccards, minhash_pairs
 from chiasm.dataset.signatures import PERMUTATIONS, plain_text, shingles
-from chiasm.dataset.split import Key
 from chiasm.dataset.step import Embedder, Sheet
 from chiasm.errors import ConfigError, MediaError
 from chiasm.modalities.audio import log_mel, read_audio
 from chiasm.modalities.image import picture_size, read_image
 from chiasm.modalities.media import read_bytes
-from chiasm.types import MODALITIES, Media, Text
-
-CROWD = 100
-"""Items of one signature that are compared with each other; of more, each is compared with the first. Copies are few; what is many is a blank,
-a class name, a jingle."""
-T = TypeVar("T")
+from chiasm.types import MODALITIES, Media
 
 BLANK = 0.002
 """Pictures with less ink than this have nothing to compare."""
@@ -43,27 +37,13 @@ SOUND = 3.5
 """dB by which copies of a sound differ at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
-    """One modality's items of all rows; of texts, a row has one: all of them together.
-
-    kind: int64 [items], equal where the contents are · owner: int64 [items], the row's position · place: int64 [items], which of the row's it is ·
-    near: how two kinds (smaller first) that are nearly the same are alike.
-    """
-
-    kind: NDArray[np.int64]
-    owner: NDArray[np.int64]
-    place: NDArray[np.int64]
-    near: dict[tuple[int, int], str] = field(default_factory=dict[tuple[int, int], str])
-
-
 def find_items(sheet: Sheet, config: DedupConfig, model: Embedder | None, *, near: bool) -> dict[str, Items]:
     """By modality, the items of the sheet's rows; with `near`, also which are nearly the same."""
     numbers, measures = sheet.rows, sheet.measures
-    digests = _digests(sheet.keys)
+    digests = content_digests(sheet.keys)
     found: dict[str, Items] = {}
     for modality, radius in (("image", config.picture), ("audio", config.sound), ("video", config.clip)):
-        items, words = _media(measures, modality, digests["image" if modality == "image" else "other"])
+        items, words = media_items(measures, modality, digests["image" if modality == "image" else "other"])
         found[modality] = items
         if near and radius is not None:
             pairs = _candidates(items, words, measures, modality, radius)
@@ -74,7 +54,7 @@ def find_items(sheet: Sheet, config: DedupConfig, model: Embedder | None, *, nea
             else:
                 told = _compared(sheet, numbers, modality, items, pairs)
             _learn(items, pairs, told)
-    found["text"] = _texts(measures)
+    found["text"] = text_items(measures)
     if near and config.text is not None:
         _near_texts(sheet, numbers, measures, found["text"], config.text)
     if near and config.embedding is not None:
@@ -86,97 +66,6 @@ def _learn(items: Items, pairs: Pairs, told: Iterable[str | None]) -> None:
     for (a, b), how in zip(items.kind[pairs].tolist(), told, strict=True):
         if how is not None and a != b:
             items.near[min(a, b), max(a, b)] = how
-
-
-def alike(items: Items, left: Sequence[int], right: Sequence[int]) -> str | None:
-    """How two rows' items (kinds) agree: "" exactly, in words where nearly, None where neither row has the like of everything in the other."""
-    worst: list[str] = []
-    matched = [0, 0]
-    for side, (some, others) in enumerate(((left, right), (right, left))):
-        for a in some:
-            how = (
-                ""
-                if a in others
-                else next((items.near[pair] for b in others if (pair := (min(a, b), max(a, b))) in items.near), None)
-            )
-            if how is not None:
-                matched[side] += 1
-                worst.append(how)
-    if matched[0] < len(left) and matched[1] < len(right):
-        return None
-    return max(worst)
-
-
-def row_pairs(items: Items) -> set[tuple[int, int]]:
-    """Pairs of rows (positions, i < j) that share an item or have items that are nearly the same."""
-    if not len(items.kind):
-        return set()
-    if not len(items.kind):
-        return set()
-    order = np.argsort(items.kind, kind="stable")
-    kinds, first = np.unique(items.kind[order], return_index=True)
-    members = dict(zip(kinds.tolist(), np.split(items.owner[order], first[1:]), strict=True))
-    found: set[tuple[int, int]] = set()
-    for rows in members.values():
-        if len(rows) > 1:
-            some = rows.tolist()
-            found |= {
-                (i, j)
-                for at, i in enumerate(some[: CROWD if len(some) <= CROWD else 1])
-                for j in some[at + 1 :]
-                if i != j
-            }
-    for a, b in items.near:
-        found |= {
-            (min(i, j), max(i, j)) for i in members[a][:CROWD].tolist() for j in members[b][:CROWD].tolist() if i != j
-        }
-    return {(min(i, j), max(i, j)) for i, j in found}
-
-
-def _digests(keys: Sequence[Key]) -> dict[str, list[list[str]]]:
-    """The digests of each row's pictures, and of its sounds and then clips. Of a picture's two, of bytes and of pixels, the second counts."""
-    found: dict[str, list[list[str]]] = {"image": [], "other": []}
-    for key in keys:
-        pictures = [digest for digest in key.contents if digest.startswith("pixels:")]
-        following = (*key.contents, "")[1:]
-        others = [
-            digest
-            for digest, after in zip(key.contents, following, strict=True)
-            if digest.startswith("bytes:") and not after.startswith("pixels:")
-        ]
-        found["image"].append(pictures)
-        found["other"].append(others)
-    return found
-
-
-def _media(measures: pa.Table, modality: str, digests: list[list[str]]) -> tuple[Items, NDArray[np.uint64]]:
-    """The modality's items, and their signatures uint64 [items, W]."""
-    hashes: list[list[bytes]] = [found or [] for found in measures.column(f"{modality}_hash").to_pylist()]
-    names: list[str] = []
-    owner: list[int] = []
-    place: list[int] = []
-    for row, (found, known) in enumerate(zip(hashes, digests, strict=True)):
-        # A sound track that was taken out of a clip has no digest of its own; clips come after sounds (clean.py).
-        mine = known[-len(found) :] if modality == "video" else known[: len(found)] if len(known) >= len(found) else []
-        if modality == "audio" and len(found) and len(measures.column("video_hash")[row].as_py() or ()) == len(known):
-            mine = []
-        for at in range(len(found)):
-            names.append(mine[at] if at < len(mine) else f"{row}:{at}")
-            owner.append(row)
-            place.append(at)
-    numbered: dict[str, int] = {}
-    kinds = [numbered.setdefault(name, len(numbered)) for name in names]
-    items = Items(np.array(kinds, np.int64), np.array(owner, np.int64), np.array(place, np.int64))
-    return items, as_words([one for found in hashes for one in found])
-
-
-def _texts(measures: pa.Table) -> Items:
-    """One item a row that has texts: the set of them, word for word."""
-    numbered: dict[frozenset[int], int] = {}
-    digests = measures.column("text_digest").to_pylist()
-    owner = np.array([row for row, found in enumerate(digests) if found], np.int64)
-    kinds = [numbered.setdefault(frozenset(digests[row]), len(numbered)) for row in owner.tolist()]
-    return Items(np.array(kinds, np.int64), owner, np.zeros(len(owner), np.int64))
 
 
 def _candidates(items: Items, words: NDArray[np.uint64], measures: pa.Table, modality: str, radius: int) -> Pairs:
@@ -329,33 +218,3 @@ def _by_meaning(sheet: Sheet, cosine: float, model: Embedder | None, found: dict
         cosines = np.einsum("pe,pe->p", vectors[pairs[:, 0]], vectors[pairs[:, 1]])
         named = np.array([first[row] for row in rows.tolist()], np.int64)
         _learn(items, named[pairs], (f"cosine {value:.3f}" for value in cosines))
-
-
-def embed_rows(sheet: Sheet, modality: str, model: Embedder) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Positions of the rows that have the modality, and the vectors [n, E] of their first item of it."""
-    field_name = "texts" if modality == "text" else modality
-    rows: list[int] = []
-    vectors: list[NDArray[np.float32]] = []
-    positions = {int(row): position for position, row in enumerate(sheet.rows)}
-    for block in _batched(sheet.records(None, [field_name]), 256):
-        chosen: list[tuple[int, Text | Media]] = [
-            (positions[row], getattr(record, field_name)[0]) for row, record in block if getattr(record, field_name)
-        ]
-        if not chosen:
-            continue
-        rows += [position for position, _ in chosen]
-        texts = [item for _, item in chosen if isinstance(item, Text)]
-        media = [Media(data=read_bytes(item, sheet.root)) for _, item in chosen if isinstance(item, Media)]
-        vectors.append(np.asarray(model.embed_items(modality, texts or media), np.float32))
-    return np.array(rows, np.int64), np.concatenate(vectors) if vectors else np.zeros((0, 1), np.float32)
-
-
-def _batched(items: Iterable[T], count: int) -> Iterator[list[T]]:
-    block: list[T] = []
-    for item in items:
-        block.append(item)
-        if len(block) == count:
-            yield block
-            block = []
-    if block:
-        yield block

@@ -126,20 +126,28 @@ class Decisions:
         self._into.update({int(row): int(target) for row, target in merged.items()})
         refused: list[Rejected] = []
         same = _Names()
+        members: dict[int, set[int]] = {}
+        contents: dict[int, dict[str, None]] = {}
         for row in sorted(merged):
             target = self._root(step, row)
             if not self.alive[target]:
                 raise ValueError(f"the step {step} merges row {row} into row {target}, which is not there")
-            self.joined[target] = sorted({*self.joined.get(target, ()), row, *self.joined.pop(row, ())})
+            members.setdefault(target, set(self.joined.get(target, ()))).update((row, *self.joined.pop(row, ())))
             mine, other = self.keys[target], self.keys[row]
             if mine.group is not None and other.group is not None:
                 same.tie(mine.group, other.group)
-            contents = tuple(dict.fromkeys((*mine.contents, *other.contents)))
-            self.keys[target] = Key(mine.id, mine.group or other.group, mine.split or other.split, contents)
+            contents.setdefault(target, dict.fromkeys(mine.contents)).update(dict.fromkeys(other.contents))
+            if (mine.group, mine.split) != (mine.group or other.group, mine.split or other.split):
+                self.keys[target] = replace(
+                    mine, group=mine.group or other.group, split=mine.split or other.split
+                )
             refused.append(
                 Rejected(other.id, "record", ALIGNED, f"joined the row {mine.id!r}, which holds its content")
             )
             self.alive[row] = False
+        for target, rows in members.items():
+            self.joined[target] = sorted(rows)
+            self.keys[target] = replace(self.keys[target], contents=tuple(contents[target]))
         if same.any:
             self.keys = [key if key.group is None else replace(key, group=same.of(key.group)) for key in self.keys]
         return refused
@@ -165,9 +173,12 @@ class _Names:
         return bool(self._parent)
 
     def of(self, name: str) -> str:
-        while name in self._parent:
-            name = self._parent[name]
-        return name
+        first = name
+        while first in self._parent:
+            first = self._parent[first]
+        while name != first:  # whoever asks next has one step to go
+            self._parent[name], name = first, self._parent[name]
+        return first
 
     def tie(self, a: str, b: str) -> None:
         first, second = sorted((self.of(a), self.of(b)))

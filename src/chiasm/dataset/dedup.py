@@ -11,7 +11,8 @@ import numpy as np
 
 from chiasm.building import DedupConfig, Handling
 from chiasm.config import BuildConfig
-from chiasm.dataset.copies import Items, alike, find_items, row_pairs
+from chiasm.dataset.copies import find_items
+from chiasm.dataset.items import Items, alike, row_pairs
 from chiasm.dataset.step import Embedder, Outcome, Sheet
 from chiasm.sources import Progress
 from chiasm.types import MODALITIES, Rejected

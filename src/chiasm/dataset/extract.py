@@ -129,9 +129,10 @@ def _from_pictures(
     namer = _namer(wanted, model)
     own = {row for row, record in sheet.records(columns=["boxes"]) if record.boxes}
     counts: Counter[str] = Counter()
+    numbers = sheet.rows
     rows = unread = 0
     for place, picture in _media(sheet, "image", progress):
-        row = int(sheet.rows[place])
+        row = int(numbers[place])
         if row in own:
             continue
         try:
@@ -151,6 +152,7 @@ def _from_pictures(
 def _from_clips(sheet: Sheet, found: Found, progress: Progress | None) -> dict[str, Any]:
     amounts: Counter[str] = Counter()
     directions: Counter[str] = Counter()
+    numbers = sheet.rows
     unread = 0
     for place, clip in _media(sheet, "video", progress):
         try:
@@ -159,7 +161,7 @@ def _from_clips(sheet: Sheet, found: Found, progress: Progress | None) -> dict[s
             unread += 1
             continue
         motion = find_motion(frames)
-        row = int(sheet.rows[place])
+        row = int(numbers[place])
         found.labels[row][Label("motion", motion.amount)] = None
         amounts[motion.amount] += 1
         if motion.direction is not None:
@@ -178,10 +180,11 @@ def _named_actions(sheet: Sheet, wanted: ExtractConfig, found: Found, model: Emb
     counts: Counter[str] = Counter()
     if present.any():
         cosines = vectors @ class_vectors({name: (name,) for name in wanted.action_names}, model).T
+        numbers = sheet.rows
         for place in np.flatnonzero(present):
             name = _nearest(cosines[place], wanted.action_names, wanted.margin)
             if name is not None:
-                found.labels[int(sheet.rows[place])][Label("action", name)] = None
+                found.labels[int(numbers[place])][Label("action", name)] = None
                 counts[name] += 1
     return _told(counts, counts.total())
 
@@ -194,9 +197,10 @@ def _from_pipeline(sheet: Sheet, name: str, wanted: ExtractConfig, found: Found)
         else set[int]()
     )
     counts: Counter[str] = Counter()
+    numbers = sheet.rows
     rows = 0
     for place, findings in run_pipeline(config, sheet):
-        row = int(sheet.rows[place])
+        row = int(numbers[place])
         rows += bool(findings)
         for finding in findings if "token" in config.task or "object" in config.task else findings[:1]:
             counts[finding.label] += 1
@@ -236,10 +240,11 @@ def _nearest(cosines: NDArray[np.float32], names: tuple[str, ...], margin: float
 
 
 def _media(sheet: Sheet, modality: str, progress: Progress | None) -> Iterator[tuple[int, Media]]:
+    total = len(sheet.rows)
     for place, item in first_items(sheet, modality):
         assert isinstance(item, Media)
         if progress is not None and place % 64 == 0:
-            progress(f"extract from {modality}", place, len(sheet.rows))
+            progress(f"extract from {modality}", place, total)
         yield place, item
 
 

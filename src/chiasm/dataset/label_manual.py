@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -121,15 +122,15 @@ def read_lines(path: Path) -> Iterator[tuple[int, Line | str]]:
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from None
     if path.suffix.lower() in (".jsonl", ".ndjson"):
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):  # not splitlines: JSON may hold U+2028 as it is
             if line.strip():
                 yield number, _json_line(line)
         return
-    reader = csv.DictReader(text.splitlines(), restkey="")
-    missing = {"id", "name", "value"} - set(reader.fieldnames or ())
-    if missing:
-        raise DataError(f"{path}: no column {', '.join(sorted(missing))}; labels need id, name and value")
+    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="")
     try:
+        missing = {"id", "name", "value"} - set(reader.fieldnames or ())
+        if missing:
+            raise DataError(f"{path}: no column {', '.join(sorted(missing))}; labels need id, name and value")
         for row in reader:
             yield reader.line_num, _line(row)
     except csv.Error as error:

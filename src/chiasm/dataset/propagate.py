@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 BLOCK = 1024
-"""Rows compared with all others at once: BLOCK × n similarities are in memory."""
+"""Rows compared with all others at once, at most."""
+
+SIMILARITIES = 2**25
+"""Similarities in memory at once, whatever n."""
 
 SHARPNESS = 3
 """A tie weighs its cosine to this power (Iscen et al. 2019, arXiv 1904.04717, equation 9)."""
@@ -28,15 +31,16 @@ def nearest_neighbours(x: NDArray[np.float32], neighbours: int) -> tuple[NDArray
     cosine = np.zeros((n, count), np.float32)
     if not count:
         return index, cosine
-    for start in range(0, n, BLOCK):
-        block = x[start : start + BLOCK] @ x.T
+    size = max(1, min(BLOCK, SIMILARITIES // n))
+    for start in range(0, n, size):
+        block = x[start : start + size] @ x.T
         rows = np.arange(len(block))
         block[rows, start + rows] = -np.inf
         near = np.argpartition(-block, count - 1, axis=1)[:, :count]
         value = np.take_along_axis(block, near, 1)
         order = np.lexsort((near, -value), axis=1)  # of equal cosines the earlier row first
-        index[start : start + BLOCK] = np.take_along_axis(near, order, 1)
-        cosine[start : start + BLOCK] = np.take_along_axis(value, order, 1)
+        index[start : start + size] = np.take_along_axis(near, order, 1)
+        cosine[start : start + size] = np.take_along_axis(value, order, 1)
     return index, cosine
 
 

@@ -23,13 +23,16 @@ def check_out(out: Path, overwrite: bool) -> None:
 
 
 def publish(work: Work, out: Path) -> None:
-    """Give the finished table its name; an older one goes only once the new one has it. The ledger follows."""
+    """Give the finished table its name; an older one goes only once the new one has it.
+
+    On a disk the ledger has its name first: a build that is killed between the two has no table yet, and so is done again and not refused.
+    """
+    publish_ledger(work, out)
     if not is_remote(out):
         if out.exists():
             out.rename(work.old)
         work.table.rename(out)
         shutil.rmtree(work.old, ignore_errors=True)
-    publish_ledger(work, out)
 
 
 def publish_ledger(work: Work, out: Path) -> None:

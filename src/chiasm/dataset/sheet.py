@@ -78,9 +78,10 @@ class ShardSheet:
     ) -> Iterator[tuple[int, Record]]:
         wanted = self.rows if rows is None else np.unique(np.asarray(rows, np.int64))
         names = tuple(SCHEMA.names if columns is None else dict.fromkeys(("id", *columns)))
+        cuts = np.searchsorted(wanted, self._starts)
         for number in range(self.shards):
             shard, start = self.shard(number)
-            here = wanted[(wanted >= start) & (wanted < self._starts[number + 1])]
+            here = wanted[cuts[number] : cuts[number + 1]]
             if not len(here):
                 continue
             batch = shard.rows(names)

@@ -131,7 +131,9 @@ def loud_part(mel: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 _MARKS = re.compile("[\\s_.,;:!?¡¿\"'`´’‘“”„«»()\\[\\]{}…·、。，！？；：（）「」『』|/\\\\–—-]+")
 
-_ASCII = bytes(ord(" " if _MARKS.match(chr(code)) else chr(code).lower()) for code in range(128)) + bytes(range(128, 256))
+_ASCII = bytes(ord(" " if _MARKS.match(chr(code)) else chr(code).lower()) for code in range(128)) + bytes(
+    range(128, 256)
+)
 
 
 def plain_text(text: str) -> str:
@@ -203,12 +205,12 @@ def minhashes(values: NDArray[np.uint32], starts: NDArray[np.int64]) -> NDArray[
 def _abreast(values: NDArray[np.uint32], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.uint32]:
     """`minhashes` of texts of ascending and like lengths: shingle by shingle of all of them, where a shorter text repeats its last."""
     places = starts + np.minimum(np.arange(lengths[-1])[:, None], lengths - 1)
-    shape = PERMUTATIONS, len(starts)
-    hashed, least = np.empty(shape, np.uint32), np.full(shape, 2**32 - 1, np.uint32)
-    factor, summand = _ODD[:, :, None]
+    factor, summand = np.repeat(_ODD[:, :, None], len(starts), axis=2)
+    hashed, least = np.empty_like(factor), np.full_like(factor, 2**32 - 1)
     for shingle in values[places]:
-        np.multiply(factor, shingle, out=hashed)
-        np.add(hashed, summand, out=hashed)
+        hashed[:] = shingle  # written out first: whole arrays are multiplied quicker than broadcast ones
+        hashed *= factor
+        hashed += summand
         np.minimum(least, hashed, out=least)
     return least.T
 

@@ -5,7 +5,7 @@ Legend: n made · m real · E feature width. Features are a model's own (chiasm'
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,10 +56,12 @@ def _covered(points: Float, balls: Float, k: int) -> float:
     return float(np.concatenate([(part <= reach[None]).any(axis=1) for part in _distances(points, balls)]).mean())
 
 
-def _distances(a: Float, b: Float) -> list[Float]:
+def _distances(a: Float, b: Float) -> Iterator[Float]:
+    """A block of rows at a time: not all of them are in memory."""
     from scipy.spatial.distance import cdist
 
-    return [np.asarray(cdist(a[start : start + _BLOCK], b), np.float64) for start in range(0, len(a), _BLOCK)]
+    for start in range(0, len(a), _BLOCK):
+        yield np.asarray(cdist(a[start : start + _BLOCK], b), np.float64)
 
 
 def clip_scores(made: Vectors, wanted: Vectors) -> Float:

@@ -93,7 +93,8 @@ def _classification(lines: Sequence[Line], asked: Asked) -> Found:
         classes = sorted({*truth})
         table = np.array([[one[name] for name in classes] for one in scores])
         if len(classes) > 1:
-            figures["auc"] = macro_area_under_curve(table, np.array([classes.index(one) for one in truth]))
+            place = {name: index for index, name in enumerate(classes)}
+            figures["auc"] = macro_area_under_curve(table, np.array([place[one] for one in truth]))
         confidence = np.array([one[mine] for one, mine in zip(scores, predicted, strict=True)])
         figures["calibration_error"] = calibration_error(confidence, right)
     return Found(figures, items)
@@ -162,7 +163,7 @@ def _representation(lines: Sequence[Line], asked: Asked) -> Found:
     if any(line.has("label") for line in lines):
         names = [line.name("label") for line in lines]
         test = np.array([line.name("split") == "test" for line in lines], dtype=bool)
-        y = np.array([sorted(set(names)).index(one) for one in names], dtype=np.int64)
+        y = np.unique(names, return_inverse=True)[1].astype(np.int64)
         if not test.any() or len(set(y[~test].tolist())) < 2:
             raise DataError("probes need lines of split 'test', and two labels at least on the others")
         for side, x in (("a", a), ("b", b)):

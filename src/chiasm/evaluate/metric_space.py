@@ -88,5 +88,8 @@ def linear_probe(x: Float, y: Ints, test: Float) -> Ints:
 def nearest(x: Float, y: Ints, test: Float, k: int = NEIGHBOURS) -> Ints:
     """The class of most of the k nearest by cosine (Wu et al., arXiv 1805.01978, 3.4, without weights)."""
     a, b = (m / np.maximum(np.linalg.norm(m, axis=1, keepdims=True), 1e-12) for m in (test, x))
-    best = np.argpartition(-(a @ b.T), min(k, len(x)) - 1, axis=1)[:, :k]
-    return np.array([np.bincount(row).argmax() for row in y[best]], np.int64)
+    found: list[int] = []
+    for start in range(0, len(a), _BLOCK):
+        best = np.argpartition(-(a[start : start + _BLOCK] @ b.T), min(k, len(x)) - 1, axis=1)[:, :k]
+        found += [int(np.bincount(row).argmax()) for row in y[best]]
+    return np.array(found, np.int64)
