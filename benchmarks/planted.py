@@ -21,7 +21,7 @@ import lance
 import numpy as np
 from PIL import Image
 
-from chiasm.building import DedupConfig, SplitConfig
+from chiasm.building import DedupConfig, LabelConfig, LabelErrorsConfig, SplitConfig
 from chiasm.config import BuildConfig
 from chiasm.dataset.build import build
 from chiasm.types import Record
@@ -210,6 +210,24 @@ def figures(out: Path, ledger: Path, originals: dict[str, str], items: list[Item
     }
 
 
+def label_errors(table: Path, out: Path, feature: str, wrong: set[str]) -> dict[str, Any]:
+    """What the step *label*, with nothing but `feature` to go by, tells of the labels that were planted. (Texts of the photographs name their class.)"""
+    errors = {"label": LabelErrorsConfig(features=(feature,), action="mark")}
+    build(str(table), out, BuildConfig(steps=("label",), test=0.0, validation=0.0, label=LabelConfig(errors=errors)))
+    rows = lance.dataset(str(out)).to_table(columns=["id", "labels"])
+    told: dict[str, bool] = {
+        key: any(label["name"] == "label:suggested" for label in labels or ())
+        for key, labels in zip(rows["id"].to_pylist(), rows["labels"].to_pylist(), strict=True)
+    }
+    hit, planted = sum(told[key] for key in wrong & told.keys()), len(wrong & told.keys())
+    found = sum(told.values())
+    return {
+        f"wrong labels by {feature}": f"{hit} of {planted}, {found} told",
+        f"recall by {feature}": hit / max(1, planted),
+        f"precision by {feature}": hit / max(1, found),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=10_000)
@@ -237,6 +255,8 @@ def main() -> None:
             "leaks by the build": result.leaks_total,
             "seconds": time.monotonic() - started,
         }
+        for feature in ("text", "image"):
+            found |= label_errors(result.path, work / f"labels_{feature}.lance", feature, wrong)
         for name, value in found.items():
             print(f"{name:24} {value}")
         if given.json:

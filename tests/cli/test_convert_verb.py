@@ -215,7 +215,7 @@ def test_a_dialogue_is_a_record(both: Trained) -> None:
     ("arguments", "code", "message"),
     [
         ([], 2, "nothing to convert"),
-        (["--text", "a", "--to", "boxes"], 2, "it can do caption (image → text.en); answer"),
+        (["--text", "a", "--to", "boxes"], 2, "error:   caption (image → text.en)"),
         (["--text", "a", "--task", "drew"], 2, "no task 'drew'"),
         (["--text", "a", "--task", "draw", "--to", "text"], 2, "wants image, not text"),
         (["--text", "a", "--task", "space"], 2, "vectors"),
@@ -252,9 +252,7 @@ def test_runs_that_do_not_convert_say_so(made: Made, both: Trained) -> None:
 
 
 def test_the_starter_is_the_shipped_checkpoint(both: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import importlib.resources
-
-    monkeypatch.setattr(importlib.resources, "files", lambda _: tmp_path)
+    monkeypatch.setattr("chiasm.train.checkpoint.files", lambda _: tmp_path)
     missing = chiasm("convert", "--text", "a")
     assert missing.exit_code == 4
     assert "no starter checkpoint" in missing.stderr

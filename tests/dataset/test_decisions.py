@@ -171,3 +171,12 @@ def test_a_step_that_contradicts_itself(outcome: Outcome) -> None:
     decisions.apply("clean", Outcome(removed={1: Rejected("b", "record", "boring", "it was")}))
     with pytest.raises(ValueError, match="the step dedup"):
         decisions.apply("dedup", outcome)
+
+
+def test_many_rows_join_one_and_long_chains_of_groups() -> None:
+    count = 3000
+    keys = [Key(str(row), f"g{count - row:05}", None, (f"c{row}",)) for row in range(count)]
+    decisions = Decisions(keys, np.zeros(count, np.int64))
+    decisions.apply("align", Outcome(merged={row: row - 1 for row in range(1, count)}))
+    assert decisions.joined == {0: list(range(1, count))}
+    assert decisions.keys[0] == Key("0", "g00001", None, tuple(f"c{row}" for row in range(count)))

@@ -51,7 +51,7 @@ def everything(out: Path) -> tuple[pa.Table, str]:
 @pytest.mark.slow
 def test_killed_at_20_random_moments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "CHUNK_ROWS", 8)
-    source, out = folder(tmp_path / "pairs", 160), tmp_path / "out" / "d.lance"
+    source, out = folder(tmp_path / "pairs", 64), tmp_path / "out" / "d.lance"
     build(str(source), out)
     expected = everything(out)
     command = [sys.executable, "-c", BUILD, str(source), str(out)]

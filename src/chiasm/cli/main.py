@@ -21,11 +21,11 @@ from chiasm.cli.guard import EXIT_CODES, guarded
 VERBS = {
     "demo": "The whole story on the embedded data set, in minutes.",
     "build": "Turn a source into a clean, split table.",
-    "report": "Report on a table: counts, diversity, coverage, quality, bias, leaks.",
+    "report": "Report on a table: counts, quality, bias, leaks and more.",
     "augment": "Show changed copies of a table's rows, as a build makes them.",
     "train": "Train a model and write its run folder.",
     "evaluate": "Measure a model on a table: retrieval and zero-shot.",
-    "metrics": "Measure results in plain files: captions, answers, rankings, transcripts, boxes …",
+    "metrics": "Measure results in plain files: captions, answers, boxes …",
     "index": "Embed every record and index it, to be searched.",
     "search": "Ask a table with words, a picture, a sound or a clip.",
     "convert": "Convert pictures, sounds, clips and texts into each other.",

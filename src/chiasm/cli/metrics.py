@@ -38,7 +38,7 @@ def metrics(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure results in plain files: captions, answers, rankings, transcripts, boxes …
+    """Measure results in plain files: captions, answers, boxes …
 
     What each kind reads and gives stands in docs/metrics.md. No model is needed.
     """

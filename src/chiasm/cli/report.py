@@ -61,7 +61,7 @@ def report(
     device: Annotated[Device, typer.Option(help="Where the model computes.")] = Device.auto,
     as_json: Json = False,
 ) -> None:
-    """Report on a table: counts, diversity, coverage, quality, bias, leaks.
+    """Report on a table: counts, quality, bias, leaks and more.
 
     One page that needs nothing else, or with --json everything it says as one JSON object (and a page only where --out names one).
     Ends with exit code 3 where a condition of --fail-if holds.

@@ -70,7 +70,7 @@ def build(
     """Write every usable record of `source` to the Lance table `out`, and every refusal to the ledger
     `OUT.rejects.jsonl` beside it. model: for the steps that compare by meaning; told: hears what the source was recognised as, and what is resumed.
 
-    The table appears under its name only when it is complete, and the ledger after it: of a build that fails
+    The table appears under its name only when it is complete, and the ledger with it: of a build that fails
     over an older table, neither is left. Of one that is killed, interrupted or that the machine fails, the work folder is, and the
     same build goes on from there. Raises ConfigError where the held-out shares leave nothing to train
     on, or another process builds the same table; DataError where `out` exists (and `overwrite` is not given, or it is no chiasm

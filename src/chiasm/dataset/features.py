@@ -102,10 +102,12 @@ def gather(
     seed: int = 0,
     progress: Progress | None = None,
     stage: str = "features",
+    learns: NDArray[np.bool_] | None = None,
 ) -> Features:
     """The features that `names` ask for: a modality (the model's vectors where there is a model that has it, else raw ones),
     `raw:MODALITY`, or `column:NAME` of the sheet's measures. No names: every modality that a row has.
 
+    learns: bool [n], the rows that features may be fitted on, all where None.
     Of several pictures, sounds or clips, and of several texts where a model embeds them, the first counts. Media that cannot be read are absent.
     Raises ConfigError for an unknown name and DataError where no row has any of it.
     """
@@ -120,7 +122,7 @@ def gather(
         if model is not None and name == modality and modality in model.modalities:
             parts.append(_embedded(sheet, name, model, progress, stage))
         elif modality == "text":
-            parts.append(_text(sheet, name, seed))
+            parts.append(_text(sheet, name, seed, learns))
         else:
             parts.append(_raw(sheet, name, modality, progress, stage))
     if not parts or not any(part.present.any() for part in parts):
@@ -210,20 +212,22 @@ def _raw(sheet: Sheet, name: str, modality: str, progress: Progress | None, stag
     return Part(name, "raw", np.zeros((n, 0), np.float32) if value is None else value, present)
 
 
-def _text(sheet: Sheet, name: str, seed: int) -> Part:
+def _text(sheet: Sheet, name: str, seed: int, learns: NDArray[np.bool_] | None) -> Part:
     """Hashed tf-idf of words, brought to TEXT_WIDTH dimensions by a truncated SVD (Halko et al., arXiv 0909.4061)."""
     from sklearn.decomposition import TruncatedSVD
     from threadpoolctl import threadpool_limits
 
-    counts: Any = hash_texts(joined_text(record) for _, record in sheet.records(columns=["texts"]))
+    counts: Any = hash_texts((joined_text(record) for _, record in sheet.records(columns=["texts"])), learns)
     present = np.diff(counts.indptr) > 0
     used = np.flatnonzero(np.bincount(counts.indices, minlength=counts.shape[1]))
     counts = counts[:, used]
-    width = min(TEXT_WIDTH, counts.shape[1] - 1, counts.shape[0] - 1)
+    fitted = present if learns is None else learns & present
+    learned = counts[fitted] if learns is not None and fitted.sum() > 2 else counts
+    width = min(TEXT_WIDTH, counts.shape[1] - 1, learned.shape[0] - 1)
     if width < 2:
         return Part(name, "raw", np.asarray(counts.todense(), np.float32), present)
     with threadpool_limits(1, "blas"), np.errstate(all="ignore"):  # the same sums whatever the machine's cores
-        value = TruncatedSVD(width, n_iter=4, random_state=seed).fit_transform(counts)
+        value = TruncatedSVD(width, n_iter=4, random_state=seed).fit(learned).transform(counts)
     return Part(name, "raw", np.asarray(value, np.float32), present)
 
 

@@ -87,17 +87,19 @@ def clip_features(frames: NDArray[np.uint8]) -> Floats:
     return np.concatenate([looks, change.reshape(8, part, 8, part).mean(axis=(1, 3)).ravel()]).astype(np.float32)
 
 
-def hash_texts(texts: Iterable[str]) -> csr_matrix:
+def hash_texts(texts: Iterable[str], learns: NDArray[np.bool_] | None = None) -> csr_matrix:
     """tf-idf of hashed words and word pairs, float32 [n, HASHES], rows of length 1, or 0 where a text has no word.
 
-    Only the first LETTERS letters of a text are looked at. In scripts without spaces every letter is a word.
+    Only the first LETTERS letters of a text are looked at. In scripts without spaces every letter is a word. learns: bool [n], the texts that
+    say how rare a word is; all where None, or none may.
     """
     from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
     make: Any = HashingVectorizer
     hasher = make(analyzer=_terms, n_features=HASHES, alternate_sign=False, norm=None, dtype=np.float32)
     counts = hasher.transform(text[:LETTERS] for text in texts)
-    return TfidfTransformer(sublinear_tf=True).fit_transform(counts)
+    weights = TfidfTransformer(sublinear_tf=True)
+    return weights.fit(counts[learns] if learns is not None and learns.any() else counts).transform(counts)
 
 
 def words_of(text: str) -> list[str]:

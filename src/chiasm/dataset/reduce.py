@@ -17,6 +17,7 @@ from chiasm.config import BuildConfig
 from chiasm.dataset.autoencoder import Autoencoder
 from chiasm.dataset.features import Part, gather, joined_text, scratch
 from chiasm.dataset.raw_features import hash_texts
+from chiasm.dataset.shards import READ
 from chiasm.dataset.split import TRAIN, Key, normalise_split
 from chiasm.dataset.step import Embedder, Outcome, Sheet
 from chiasm.errors import ConfigError, DataError
@@ -44,6 +45,9 @@ def run(
 
     Raises DataError where there are fewer rows or features than dimensions, and ConfigError where svd is asked for other than text.
     """
+    for name in config.reduce.vectors:
+        if name in READ.names:
+            raise ConfigError(f"reduce.vectors: {name!r} is a column of every table; give the vector another name")
     columns: dict[str, Floats] = {}
     facts: dict[str, Any] = {}
     for name, wanted in config.reduce.vectors.items() if len(sheet.rows) else ():
@@ -51,7 +55,10 @@ def run(
         if wanted.method == "svd":
             reduced = _svd(name, wanted, sheet, learns, config.seed)
         else:
-            parts = gather(sheet, wanted.features, model, seed=config.seed, progress=progress, stage=f"reduce {name}")
+            stage = f"reduce {name}"
+            parts = gather(
+                sheet, wanted.features, model, seed=config.seed, progress=progress, stage=stage, learns=learns
+            )
             reduced = _dense(name, wanted, parts.parts, learns, config.seed, progress)
         columns[name], facts[name] = reduced.value, reduced.facts
     return Outcome(columns=columns, facts=facts)
@@ -168,7 +175,7 @@ def _svd(name: str, config: ReductionConfig, sheet: Sheet, learns: NDArray[np.bo
         raise ConfigError(
             f"reduce.{name}: svd is for texts alone (features: [text]); pca takes {list(config.features)}"
         )
-    counts: Any = hash_texts(joined_text(record) for _, record in sheet.records(columns=["texts"]))
+    counts: Any = hash_texts((joined_text(record) for _, record in sheet.records(columns=["texts"])), learns)
     places = np.flatnonzero(np.diff(counts.indptr))
     used = np.flatnonzero(np.bincount(counts.indices, minlength=counts.shape[1]))
     counts = counts[places][:, used]

@@ -23,11 +23,12 @@ from chiasm.dataset.schema import SCHEMA, to_arrow
 from chiasm.dataset.work import Work
 from chiasm.errors import MachineError
 from chiasm.sources import Progress, Source
-from chiasm.types import Record, Rejected, Text
+from chiasm.types import Media, Record, Rejected, Text
 
 CHUNK_ROWS = 512
 CHUNK_BYTES = 32 * 2**20
-"""A shard ends when it has so many inputs, or so many bytes of media and texts: what a build holds in memory, whatever the source's size."""
+"""A shard ends when it has so many inputs, or so many bytes of media and texts: what a build holds in memory, whatever the source's size.
+Media beside the source count where they are to be embedded, for they are held together then."""
 
 CONTENTS = "contents"
 MEASURED = "measures"
@@ -114,8 +115,12 @@ def cut(source: Source, config: BuildConfig, work: Work, progress: Progress | No
     if config.limit is not None:
         total = min(config.limit, total if total is not None else config.limit)
     number = given = 0
-    for chunk in _chunks(source, config.limit):
-        if not _there(work, number):
+    moved = False  # media of a manifest that changed since may end shards elsewhere: from the first that differs, all are cut anew
+    for chunk in _chunks(source, config.limit, config.embed_media):
+        there = _there(work, number)
+        moved = moved or (there and not _there(work, number, chunk.given))
+        if moved or not there:
+            work.read(number).unlink(missing_ok=True)
             write_shard(work.given(number), _given_rows(chunk), chunk.ledger, given=chunk.given)
         number += 1
         given += chunk.given
@@ -126,11 +131,13 @@ def cut(source: Source, config: BuildConfig, work: Work, progress: Progress | No
     return known
 
 
-def _there(work: Work, number: int) -> bool:
-    return usable(work.read(number)) or usable(work.given(number))
+def _there(work: Work, number: int, given: int | None = None) -> bool:
+    """Whether a shard is there; `given`: and holds so many inputs."""
+    path = next((path for path in (work.read(number), work.given(number)) if usable(path)), None)
+    return path is not None and (given is None or Shard(path).counts["given"] == given)
 
 
-def _chunks(source: Source, limit: int | None) -> Iterator[Chunk]:
+def _chunks(source: Source, limit: int | None, embed: bool) -> Iterator[Chunk]:
     chunk = Chunk()
     ids: set[str] = set()
     given = 0
@@ -148,13 +155,23 @@ def _chunks(source: Source, limit: int | None) -> Iterator[Chunk]:
         else:
             ids.add(item.id)
             chunk.records.append(item)
-            chunk.size += sum(len(m.data or b"") for m in (*item.image, *item.audio, *item.video))
+            chunk.size += sum(_size(m, source.root, embed) for m in (*item.image, *item.audio, *item.video))
             chunk.size += sum(len(text.text) for text in item.texts)
         if chunk.full:
             yield chunk
             chunk = Chunk()
     if chunk.given or chunk.ledger:
         yield chunk
+
+
+def _size(media: Media, root: Path | None, embed: bool) -> int:
+    """Bytes that a medium will hold in memory."""
+    if media.data is not None or media.path is None or not embed:
+        return len(media.data or b"")
+    try:
+        return (Path(media.path) if root is None else root / media.path).stat().st_size
+    except (OSError, ValueError):  # whoever reads it says what is wrong with it
+        return 0
 
 
 def _given_rows(chunk: Chunk) -> pa.RecordBatch:

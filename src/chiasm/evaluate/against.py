@@ -66,16 +66,17 @@ def compare(mine: Asked, theirs: Asked, groups: NDArray[np.int64], seed: int = 0
     assert np.array_equal(mine.rows, theirs.rows)
     differences = {metric: mine.values[metric] - theirs.values[metric] for metric in mine.values}
     drawn = means(differences, groups[mine.rows], seed)
+    alone = len(np.unique(groups[mine.rows])) < 2  # of one group there is nothing to resample, and so nothing is told
     found: dict[str, Any] = {"n": len(mine.rows)}
     for metric, value in differences.items():
-        low, high = bounds(drawn[metric])
+        low, high = (float(value.min()), float(value.max())) if alone else bounds(drawn[metric])
         found[metric] = {
             "value": round(float(mine.values[metric].mean()), 6),
             "other": round(float(theirs.values[metric].mean()), 6),
             "difference": round(float(value.mean()), 6),
             "interval": rounded((low, high)),
-            "p": round(_p(drawn[metric]), 6),
-            "better": "this" if low > 0 else "other" if high < 0 else None,
+            "p": 1.0 if alone else round(_p(drawn[metric]), 6),
+            "better": None if alone else "this" if low > 0 else "other" if high < 0 else None,
         }
     return found
 

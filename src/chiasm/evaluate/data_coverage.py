@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from chiasm.evaluate.data_diversity import cluster, unit, words
 from chiasm.evaluate.data_rows import Rows, Sample
 
 MOST_BYTES = 8 * 2**20
+MOST_CLASSES = 1_000_000
+"""Entries that are walked: a few lines of YAML with aliases can stand for billions."""
 SHOWN = 200
 WITHIN = 95.0
 """Percentile of a cluster's own distances within which an item of the other table counts as lying in it."""
@@ -36,7 +39,9 @@ def read_taxonomy(path: Path) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     if path.suffix.lower() in (".yaml", ".yml", ".json"):
         try:
-            _walk(yaml.safe_load(text), (), found, str(path))
+            _walk(yaml.safe_load(text), (), found, count(1))
+        except _TooMany:
+            raise ConfigError(f"{path}: more than {MOST_CLASSES:,} classes") from None
         except (yaml.YAMLError, RecursionError) as error:
             raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())[:200]}") from None
     else:
@@ -146,17 +151,23 @@ def _clusters(name: str, sample: Sample, drawn: Sample, seed: int) -> dict[str, 
     }
 
 
-def _walk(tree: Any, above: tuple[str, ...], found: dict[str, tuple[str, ...]], where: str) -> None:
+class _TooMany(Exception):
+    pass
+
+
+def _walk(tree: Any, above: tuple[str, ...], found: dict[str, tuple[str, ...]], seen: Iterator[int]) -> None:
+    if next(seen) > MOST_CLASSES:
+        raise _TooMany
     if tree is None:
         return
     if isinstance(tree, Mapping):
         for name, below in tree.items():
             if below:
-                _walk(below, (*above, str(name)), found, where)
+                _walk(below, (*above, str(name)), found, seen)
             else:
                 found.setdefault(str(name), above)
     elif isinstance(tree, Sequence) and not isinstance(tree, str):
         for one in tree:
-            _walk(one, above, found, where)
+            _walk(one, above, found, seen)
     else:
         found.setdefault(str(tree), above)

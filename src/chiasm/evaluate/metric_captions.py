@@ -73,6 +73,32 @@ def bleu(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> tupl
     return _bleu(table, list(table.orders()))
 
 
+def bleu_among(texts: Sequence[str]) -> Float:
+    """BLEU-1 … 4 of each of n ≥ 2 tokenised texts against all the others, [n, 4]: what `bleu` gives, in time and memory that grow with the words."""
+    table = sentences([one.split() for one in texts], [[one.split()] for one in texts])
+    n = table.captions
+    tested = table.length[:n]
+    correct, guess = np.zeros((n, ORDERS)), np.zeros((n, ORDERS))
+    for order, one in enumerate(table.orders()):
+        guess[:, order] = np.maximum(tested - order, 0)
+        split = int(np.searchsorted(one.sentence, n))
+        sentence, gram, count = one.sentence[:split], one.gram[:split], one.count[:split]
+        # Of each n-gram the text that holds most of it, and the most that any other one holds.
+        ranked = np.lexsort((-count, gram))
+        first = np.flatnonzero(np.diff(gram[ranked], prepend=-1))
+        follows = np.append(np.diff(first), split - first[-1:]) > 1
+        second = np.where(follows, count[ranked[np.minimum(first + 1, split - 1)]], 0)
+        place = np.searchsorted(gram[ranked[first]], gram)
+        most = np.where(sentence == sentence[ranked[first]][place], second[place], count[ranked[first]][place])
+        correct[:, order] = np.bincount(sentence, weights=np.minimum(count, most), minlength=n)
+    lengths, number = np.unique(tested, return_counts=True)
+    at = np.searchsorted(lengths, tested)
+    shorter, longer = lengths[np.maximum(at - 1, 0)], lengths[np.minimum(at + 1, len(lengths) - 1)]
+    nearer = (at > 0) & ((at == len(lengths) - 1) | (tested - shorter <= longer - tested))
+    closest = np.where(number[at] > 1, tested, np.where(nearer, shorter, longer))
+    return _precision(correct, guess) * _brevity(tested.astype(np.float64), closest.astype(np.float64))[:, None]
+
+
 def cider_d(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> Float:
     """CIDEr-D of each caption [n], 0 … 10; its mean is the set's (Vedantam et al., arXiv 1411.5726, section 4.2).
 

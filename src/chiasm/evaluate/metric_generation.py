@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chiasm.errors import DataError
-from chiasm.evaluate.metric_captions import bleu
+from chiasm.evaluate.metric_captions import bleu_among
 from chiasm.evaluate.metric_ngrams import ORDERS
 
 Float = NDArray[np.float64]
@@ -79,9 +79,7 @@ def self_bleu(texts: Sequence[str]) -> list[float]:
     2.3). Raises DataError for fewer than two."""
     if len(texts) < 2:
         raise DataError("self-BLEU needs two texts at least")
-    others = [[*texts[:i], *texts[i + 1 :]] for i in range(len(texts))]
-    _, items = bleu(texts, others)
-    return [float(one) for one in items.mean(axis=0)]
+    return [float(one) for one in bleu_among(texts).mean(axis=0)]
 
 
 def distinct(texts: Sequence[str], order: int) -> float:

@@ -99,7 +99,7 @@ class FlickrSource(LayoutSource):
                     pair = (parts[0], parts[2]) if len(parts) == 3 and parts[1].isdigit() else None
                 elif form == "image,caption":
                     name, comma, caption = line.partition(",")
-                    pair = (name.strip(), caption.strip().strip('"')) if comma else None
+                    pair = (name.strip(), _unquoted(caption.strip())) if comma else None
                 else:
                     found = _TOKEN.fullmatch(line)
                     pair = (found["name"].strip(), found["caption"]) if found else None
@@ -143,3 +143,8 @@ class FlickrSource(LayoutSource):
             yield Rejected(f"{path}:after {number}", "record", error.reason, f"{error}; what followed is lost")
         except OSError as error:
             yield Rejected(path, "record", "unreadable", error.strerror or str(error))
+
+
+def _unquoted(cell: str) -> str:
+    """What a quoted cell of CSV says; one without quotes may hold commas here."""
+    return cell[1:-1].replace('""', '"') if len(cell) > 1 and cell[0] == cell[-1] == '"' else cell

@@ -111,7 +111,7 @@ def read_parquet(path: Path) -> Iterator[Row]:
             for row in batch.to_pylist(maps_as_pydicts="lossy"):
                 number += 1
                 yield number, _named(row, classes)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: damaged after row {number}: {error}") from None
 
 
@@ -131,7 +131,7 @@ def read_arrow(path: Path) -> Iterator[Row]:
                     for row in batch.slice(start, 64).to_pylist(maps_as_pydicts="lossy"):
                         number += 1
                         yield number, _named(row, classes)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise DataError(f"{path}: damaged after row {number}: {error}") from None
 
 

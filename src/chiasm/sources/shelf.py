@@ -22,13 +22,13 @@ class Shelf:
         connection.execute("CREATE TABLE shelf (kind TEXT, key TEXT, value TEXT)")
 
     def put(self, kind: str, key: object, value: Any) -> None:
-        self._connection.execute("INSERT INTO shelf VALUES (?, ?, ?)", (kind, str(key), json.dumps(value)))
+        self._connection.execute("INSERT INTO shelf VALUES (?, ?, ?)", (kind, _written(key), json.dumps(value)))
 
     def get(self, kind: str, key: object) -> list[Any]:
         """All that was put under the key; call it when all is put."""
         self._index()
         query = "SELECT value FROM shelf WHERE kind = ? AND key = ? ORDER BY rowid"
-        return [json.loads(value) for (value,) in self._connection.execute(query, (kind, str(key)))]
+        return [json.loads(value) for (value,) in self._connection.execute(query, (kind, _written(key)))]
 
     def keys(self, kind: str, without: str = "") -> Iterator[str]:
         """Each key once, in the order of first appearance; but those that have rows of the kind `without`."""
@@ -38,12 +38,17 @@ class Shelf:
             " GROUP BY key ORDER BY min(rowid)"
         )
         for (key,) in self._connection.execute(query, (kind, without)):
-            yield key
+            yield json.loads(key)
 
     def _index(self) -> None:
         if not self._indexed:
             self._connection.execute("CREATE INDEX by_key ON shelf (kind, key)")
             self._indexed = True
+
+
+def _written(key: object) -> str:
+    """As JSON: half a surrogate pair, which JSON may hold, is no text to SQLite."""
+    return json.dumps(str(key))
 
 
 @contextmanager

@@ -98,6 +98,8 @@ class Sample:
                 raise MediaError("corrupt", f"not gzip: {error}") from None
             if len(data) > limit:
                 raise MediaError("too_large", f"more than {limit:,} bytes when unpacked")
+            if not packer.eof:
+                raise MediaError("corrupt", "its gzip data end early")
         self._size += len(data)
         return data
 
