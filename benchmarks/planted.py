@@ -211,7 +211,9 @@ def figures(out: Path, ledger: Path, originals: dict[str, str], items: list[Item
 
 
 def label_errors(table: Path, out: Path, feature: str, wrong: set[str]) -> dict[str, Any]:
-    """What the step *label*, with nothing but `feature` to go by, tells of the labels that were planted. (Texts of the photographs name their class.)"""
+    """What the step *label*, with nothing but `feature` to go by, tells of the labels that were planted.
+
+    Texts of the photographs name their class."""
     errors = {"label": LabelErrorsConfig(features=(feature,), action="mark")}
     build(str(table), out, BuildConfig(steps=("label",), test=0.0, validation=0.0, label=LabelConfig(errors=errors)))
     rows = lance.dataset(str(out)).to_table(columns=["id", "labels"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from measured_sheet import MeasuredSheet, drawing, encoded, sound_file, word
+from PIL import Image
 
 from chiasm.building import DedupConfig
 from chiasm.config import BuildConfig
@@ -173,3 +174,22 @@ def test_many_records_of_one_text_are_quick_and_stay():
     gone, tied, _ = decide(records, exact="remove")
     assert gone == {}
     assert tied == set()
+
+
+def test_variants_stay_and_are_tied():
+    lined = drawing(3)
+    lined.paste((150, 150, 150), (20, 10, 21, 60))
+    records = [pictured("plain", encoded(drawing(3))), pictured("lined", encoded(lined))]
+    gone, tied, outcome = decide([*records, pictured("other", encoded(drawing(1)))], near="remove")
+    assert gone == {}
+    assert tied == {("plain", "lined")}
+    assert outcome.facts["copies"] == 0
+
+
+def test_pictures_of_one_text_are_compared_whatever_their_hashes_say():
+    flag = Image.new("RGB", (96, 64), (200, 40, 40))
+    flag.paste((250, 250, 250), (0, 0, 96, 32))
+    pictures = {"flag": encoded(flag), "copy": encoded(flag.crop((3, 2, 93, 62)), "JPEG", quality=50)}
+    assert decide([pictured(key, picture) for key, picture in pictures.items()], near="remove")[0] == {}
+    told = [pictured(key, picture, "a flag") for key, picture in pictures.items()]
+    assert list(decide(told, near="remove")[0]) == ["copy"]

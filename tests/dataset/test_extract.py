@@ -47,6 +47,7 @@ def png(pixels: Pixels) -> Media:
         ("animal", "two dogs and a buTTerfly, catfish", ["dog", "butterfly"]),
         ("place", "From Paris to the Netherlands", ["paris", "netherlands"]),
         ("number", "3 of 1,5 and 2.75 on 2020-05-06; twelve", ["3", "1.5", "2.75", "12"]),
+        ("number", "1,000 of 12,345,678.5 and 1,0000", ["1000", "12345678.5", "1.0000"]),
         ("count", "three red apples, two men and a dog; 7 of them", ["3 apple", "2 man"]),
         ("date", "on 4 March 1987, 2020-05-06, June 3rd or in 1999; 2020-13-40", ["2020-05-06", "1987-03-04", "---06-03", "1999"]),
         ("name", "She says Anna Karenina met Bob. Then I saw The Hague.", ["Anna Karenina", "Bob", "The Hague"]),

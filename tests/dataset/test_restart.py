@@ -165,3 +165,12 @@ def test_killed_between_the_two_renames_of_a_publication(tmp_path: Path) -> None
         build(ListSource([record(2)]), out)
     assert lance.dataset(str(out)).count_rows() == 1
     assert json.loads((tmp_path / "d.rejects.jsonl").read_text() or "[]") == []
+
+
+def test_media_beside_the_source_end_a_shard_where_they_are_embedded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = folder(tmp_path / "pairs", 12)
+    monkeypatch.setattr(shards, "CHUNK_BYTES", 3 * next(source.glob("*.png")).stat().st_size)
+    assert build(str(source), tmp_path / "d.lance").shards > 2
+    assert build(str(source), tmp_path / "e.lance", BuildConfig(embed_media=False)).shards == 1

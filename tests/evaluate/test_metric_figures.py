@@ -9,6 +9,7 @@ import pytest
 from sklearn import metrics as sk
 
 from chiasm.errors import DataError
+from chiasm.evaluate.metric_captions import bleu, bleu_among
 from chiasm.evaluate.metric_classes import (
     area_under_curve,
     calibration_error,
@@ -212,3 +213,11 @@ def test_translation_against_sacrebleu():
     uneven, _ = translation_scores(["a b c d e", "x"], [["a b c d e"], ["x", "y"]], "none")
     assert uneven["bleu"] == pytest.approx(100.0)
     assert translation_scores(["黒い猫がいる"], [["黒い猫がいる"]], "char")[0]["bleu"] == pytest.approx(100.0)
+
+
+def test_texts_among_themselves_are_as_each_against_all_others() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        texts = [" ".join(rng.choice(list("abcd"), rng.integers(0, 9))) for _ in range(rng.integers(2, 8))]
+        others = [[*texts[:i], *texts[i + 1 :]] for i in range(len(texts))]
+        assert np.allclose(bleu_among(texts), bleu(texts, others)[1], atol=1e-12)

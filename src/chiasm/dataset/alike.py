@@ -18,7 +18,7 @@ _COARSE, _FINE = 12, 24
 _SURE, _HOPELESS = 10.0, 20.0
 """Grey levels below which the other way round need not be tried, and above which no fitting helps (168 copies that were cut or encoded anew:
 at most 12.5)."""
-_FAINT = 20.0
+_FAINT = 8.0
 """Grey levels a pixel up to which edges may be the encoder's noise."""
 _ROUNDS = (0.02, 0.01, 0.005, 0.003)
 """Steps by which a part is moved and sized until it fits best, as fractions of the picture's sides."""

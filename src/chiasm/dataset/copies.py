@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -28,11 +28,20 @@ from chiasm.types import MODALITIES, Media
 
 BLANK = 0.002
 """Pictures with less ink than this have nothing to compare."""
+FEW = 10
+"""Rows of one text whose media are compared whatever their signatures are."""
 LOADED = 4096
 """Items whose contents are in memory at a time while pairs are looked at."""
-MEAN, WORST, PART, DETAIL = 7.0, 19.0, 0.18, 0.4
+MEAN, WORST, PART, DETAIL = 7.0, 15.0, 0.18, 0.36
 """Grey levels by which copies of a picture differ at most, on average and in their worst place, the share of what there is to
 see, and of edges (alike.PictureError). Tried on drawings and photographs, see benchmarks/planted.py."""
+SPREAD, NOISE = 6.0, 6.0
+"""The worst place of a copy is at most so many times as bad as the mean, or so many grey levels: encoding and sizing change a little of
+everything, and a label or a border that only one has changes one place."""
+LIKE_MEAN, LIKE_WORST, LIKE_PART, LIKE_CONTRAST = 10.0, 25.0, 0.35, 0.5
+"""Within these, pictures may be copies or variants, and are kept in one split."""
+LIKE = "like"
+"""What is told of a pair that is only like that."""
 SOUND = 3.5
 """dB by which copies of a sound differ at most."""
 
@@ -41,6 +50,7 @@ def find_items(sheet: Sheet, config: DedupConfig, model: Embedder | None, *, nea
     """By modality, the items of the sheet's rows; with `near`, also which are nearly the same."""
     numbers, measures = sheet.rows, sheet.measures
     digests = content_digests(sheet.keys)
+    texts = text_items(measures)
     found: dict[str, Items] = {}
     for modality, radius in (("image", config.picture), ("audio", config.sound), ("video", config.clip)):
         items, words = media_items(measures, modality, digests["image" if modality == "image" else "other"])
@@ -52,9 +62,10 @@ def find_items(sheet: Sheet, config: DedupConfig, model: Embedder | None, *, nea
                     f"{bits} of 256 bits" for bits in distances(words[pairs[:, 0]], words[pairs[:, 1]])
                 )
             else:
+                pairs = np.unique(np.concatenate([pairs, _of_one_text(items, texts)]), axis=0)
                 told = _compared(sheet, numbers, modality, items, pairs)
             _learn(items, pairs, told)
-    found["text"] = text_items(measures)
+    found["text"] = texts
     if near and config.text is not None:
         _near_texts(sheet, numbers, measures, found["text"], config.text)
     if near and config.embedding is not None:
@@ -64,7 +75,9 @@ def find_items(sheet: Sheet, config: DedupConfig, model: Embedder | None, *, nea
 
 def _learn(items: Items, pairs: Pairs, told: Iterable[str | None]) -> None:
     for (a, b), how in zip(items.kind[pairs].tolist(), told, strict=True):
-        if how is not None and a != b:
+        if how == LIKE:
+            items.like.add((min(a, b), max(a, b)))
+        elif how is not None:
             items.near[min(a, b), max(a, b)] = how
 
 
@@ -86,6 +99,20 @@ def _candidates(items: Items, words: NDArray[np.uint64], measures: pa.Table, mod
     else:
         pairs = _expand(hamming_search(codes, codes, radius), members)
     return np.unique(np.sort(chosen[pairs], axis=1), axis=0)
+
+
+def _of_one_text(items: Items, texts: Items) -> Pairs:
+    """Pairs of different items whose rows have the same text, where few have it: flat or regular pictures, such as flags, are encoded anew into
+    other hashes."""
+    _, kinds, count = np.unique(texts.kind, return_inverse=True, return_counts=True)
+    shared = (count[kinds] > 1) & (count[kinds] <= FEW)
+    kind_of = dict(zip(texts.owner[shared].tolist(), texts.kind[shared].tolist(), strict=True))
+    together: dict[int, dict[int, int]] = defaultdict(dict)
+    for item, (kind, owner) in enumerate(zip(items.kind.tolist(), items.owner.tolist(), strict=True)):
+        if owner in kind_of:
+            together[kind_of[owner]].setdefault(kind, item)
+    pairs = [sorted(pair) for group in together.values() for pair in combinations(group.values(), 2)]
+    return np.array(pairs, np.int64).reshape(-1, 2)
 
 
 def _grouped(words: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], list[NDArray[np.int64]]]:
@@ -135,10 +162,11 @@ def _compare(one: NDArray[np.generic] | None, other: NDArray[np.generic] | None)
         return None
     if one.ndim == 3:
         error = picture_error(one.astype(np.float32), other.astype(np.float32))
-        near = error.mean <= min(MEAN, PART * error.spread) and error.worst <= min(WORST, PART * error.contrast)
-        if not near or error.detail > DETAIL:
-            return None
-        return f"{error.mean:.1f} of 255 grey levels"
+        worst = min(WORST, PART * error.contrast, max(NOISE, SPREAD * error.mean))
+        if error.mean <= min(MEAN, PART * error.spread) and error.worst <= worst and error.detail <= DETAIL:
+            return f"{error.mean:.1f} of 255 grey levels"
+        like = error.mean <= min(LIKE_MEAN, LIKE_PART * error.spread)
+        return LIKE if like and error.worst <= min(LIKE_WORST, LIKE_CONTRAST * error.contrast) else None
     apart = sound_error(one.astype(np.uint8), other.astype(np.uint8))
     return f"{apart:.1f} dB" if apart <= SOUND else None
 

@@ -138,9 +138,7 @@ class Decisions:
                 same.tie(mine.group, other.group)
             contents.setdefault(target, dict.fromkeys(mine.contents)).update(dict.fromkeys(other.contents))
             if (mine.group, mine.split) != (mine.group or other.group, mine.split or other.split):
-                self.keys[target] = replace(
-                    mine, group=mine.group or other.group, split=mine.split or other.split
-                )
+                self.keys[target] = replace(mine, group=mine.group or other.group, split=mine.split or other.split)
             refused.append(
                 Rejected(other.id, "record", ALIGNED, f"joined the row {mine.id!r}, which holds its content")
             )

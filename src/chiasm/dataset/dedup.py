@@ -12,7 +12,7 @@ import numpy as np
 from chiasm.building import DedupConfig, Handling
 from chiasm.config import BuildConfig
 from chiasm.dataset.copies import find_items
-from chiasm.dataset.items import Items, alike, row_pairs
+from chiasm.dataset.items import Items, alike, like_pairs, row_pairs
 from chiasm.dataset.step import Embedder, Outcome, Sheet
 from chiasm.sources import Progress
 from chiasm.types import MODALITIES, Rejected
@@ -88,7 +88,9 @@ def _links(items: Mapping[str, Items], count: int, agree: str) -> list[Link]:
             whole = by_media if agree == "any" else len(told) == len(shared)
             how = ", ".join(_told(name, apart) for name, apart in told.items())
             links.append(Link(i, j, whole, not any(told.values()), how, by_media))
-    return links
+    known = {(link.i, link.j) for link in links}
+    like = sorted(set().union(*(like_pairs(items[name]) for name in MODALITIES)) - known)
+    return links + [Link(i, j, whole=False, exact=False, how="", ties=True) for i, j in like]
 
 
 def _held(items: Items, count: int) -> list[tuple[int, ...]]:

@@ -52,7 +52,9 @@ _DATES = (
     ),
     re.compile(r"\b(?:in|since|of|from|year) (?P<y>1[5-9]\d\d|20\d\d)\b", re.I),
 )  # no part of these can match in two ways, so they are linear in the text
-_NUMBER = re.compile(r"(?<![\w.])\d{1,15}(?:[.,]\d{1,6})?(?![\w.]?\d)")
+_NUMBER = re.compile(
+    r"(?<![\w.])(?:(?P<thousands>\d{1,3}(?:,\d{3}){1,4}(?:\.\d{1,6})?)|\d{1,15}(?:[.,]\d{1,6})?)(?![\w.]?\d)"
+)
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*|\d+|[.,;:!?]")
 
 Tag = Literal["noun", "verb", "aux", "prep", "det", "pronoun", "stop", "adverb"]
@@ -101,7 +103,10 @@ def find_entities(text: Text, kinds: Sequence[str], gazetteers: Mapping[str, Gaz
             yield from (("date", date) for date in _dates(said, english))
         elif kind == "number":
             left = _without_dates(said)
-            yield from (("number", found[0].replace(",", ".")) for found in _NUMBER.finditer(left))
+            for found in _NUMBER.finditer(left):
+                # 1,000 is a thousand in English, and one with three decimals elsewhere.
+                grouped = found["thousands"] is not None and (english or found[0].count(",") > 1)
+                yield "number", found[0].replace(",", "" if grouped else ".")
             if english:
                 yield from (("number", str(NUMBERS[word])) for word in words_of(said) if word in NUMBERS)
         elif kind == "count":

@@ -4,7 +4,7 @@
 # pyarrow ships no types.
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,13 +24,14 @@ class Items:
     """One modality's items of all rows; of texts, a row has one: all of them together.
 
     kind: int64 [items], equal where the contents are · owner: int64 [items], the row's position · place: int64 [items], which of the row's it is ·
-    near: how two kinds (smaller first) that are nearly the same are alike.
+    near: how two kinds (smaller first) that are nearly the same are alike · like: kinds that may be copies or variants, and are not sure to be.
     """
 
     kind: NDArray[np.int64]
     owner: NDArray[np.int64]
     place: NDArray[np.int64]
     near: dict[tuple[int, int], str] = field(default_factory=dict[tuple[int, int], str])
+    like: set[tuple[int, int]] = field(default_factory=set[tuple[int, int]])
 
 
 def content_digests(keys: Sequence[Key]) -> dict[str, list[list[str]]]:
@@ -100,23 +101,34 @@ def alike(items: Items, left: Sequence[int], right: Sequence[int]) -> str | None
 
 def row_pairs(items: Items) -> set[tuple[int, int]]:
     """Pairs of rows (positions, i < j) that share an item or have items that are nearly the same."""
+    found = _between(items, items.near)
+    for rows in _members(items).values():
+        some = rows.tolist()
+        first = some[: CROWD if len(some) <= CROWD else 1]
+        found |= {(i, j) for at, i in enumerate(first) for j in some[at + 1 :] if i != j}
+    return {(min(i, j), max(i, j)) for i, j in found}
+
+
+def like_pairs(items: Items) -> set[tuple[int, int]]:
+    """Pairs of rows (positions, i < j) with items that are `like` each other."""
+    return _between(items, items.like)
+
+
+def _members(items: Items) -> dict[int, NDArray[np.int64]]:
+    """The rows that hold each kind, in order."""
     if not len(items.kind):
-        return set()
+        return {}
     order = np.argsort(items.kind, kind="stable")
     kinds, first = np.unique(items.kind[order], return_index=True)
-    members = dict(zip(kinds.tolist(), np.split(items.owner[order], first[1:]), strict=True))
-    found: set[tuple[int, int]] = set()
-    for rows in members.values():
-        if len(rows) > 1:
-            some = rows.tolist()
-            found |= {
-                (i, j)
-                for at, i in enumerate(some[: CROWD if len(some) <= CROWD else 1])
-                for j in some[at + 1 :]
-                if i != j
-            }
-    for a, b in items.near:
-        found |= {
-            (min(i, j), max(i, j)) for i in members[a][:CROWD].tolist() for j in members[b][:CROWD].tolist() if i != j
-        }
-    return {(min(i, j), max(i, j)) for i, j in found}
+    return dict(zip(kinds.tolist(), np.split(items.owner[order], first[1:]), strict=True))
+
+
+def _between(items: Items, kinds: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
+    members = _members(items)
+    return {
+        (min(i, j), max(i, j))
+        for a, b in kinds
+        for i in members[a][:CROWD].tolist()
+        for j in members[b][:CROWD].tolist()
+        if i != j
+    }

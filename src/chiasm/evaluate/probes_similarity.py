@@ -108,7 +108,7 @@ def _pairs(words: Sequence[set[str]], seed: int) -> NDArray[np.int64]:
     drawn = rng.integers(0, len(words), (PAIRS, 2))
     holders: dict[str, list[int]] = {}
     for place, some in enumerate(words):
-        for word in some:
+        for word in sorted(some):  # a set has another order in every process
             holders.setdefault(word, []).append(place)
     alike = [group for group in holders.values() if len(group) > 1]
     if alike:
