@@ -97,8 +97,8 @@ def build(
         keep = False
         _tell(told, opened, work)
         return _build(opened, out, config, work, progress, model, started)
-    except (KeyboardInterrupt, MachineError):
-        keep = True
+    except (KeyboardInterrupt, MachineError, ConfigError):
+        keep = True  # what was read and checked is read and checked, also where a step's settings are wrong
         raise
     finally:
         work.close(keep)

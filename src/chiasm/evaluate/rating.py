@@ -24,7 +24,7 @@ from chiasm.evaluate.embedded import data_uri, webp
 from chiasm.evaluate.report import write_page
 from chiasm.modalities.audio import encode_audio, read_audio
 from chiasm.modalities.image import read_image
-from chiasm.modalities.media import read_bytes
+from chiasm.modalities.media import read_bytes, resolve
 from chiasm.types import Media
 
 SCALES = {
@@ -71,7 +71,10 @@ def _parts(value: Any, where: str, path: Path) -> dict[str, str]:
     if not isinstance(value, dict) or not set(cast("dict[str, Any]", value)) <= set(KINDS):
         raise DataError(f"{where}: `given` and `made` have {', '.join(KINDS)}")
     parts = {kind: str(one) for kind, one in cast("dict[str, Any]", value).items()}
-    return {kind: one if kind == "text" else str(path.parent / one) for kind, one in parts.items()}
+    try:
+        return {kind: one if kind == "text" else str(resolve(one, path.parent)) for kind, one in parts.items()}
+    except MediaError as error:  # a sheet is passed on: it shows no file from elsewhere on the machine
+        raise DataError(f"{where}: {error}") from None
 
 
 def make_sheet(
