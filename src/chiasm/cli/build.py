@@ -149,5 +149,8 @@ def warnings(result: BuildResult) -> list[str]:
         )
     if result.too_small:
         few = ", ".join(f"{name} {result.splits.get(name, 0)}" for name in result.too_small)
-        found.append(f"warning: too few rows to measure on ({few}): raise test= or validation=, or give more data")
+        found.append(
+            f"warning: too few rows to measure on ({few}): raise test= or validation=, or give more data; "
+            "where the source prescribes its splits, those are kept unless split.prescribed=repair or ignore"
+        )
     return found

@@ -98,7 +98,7 @@ def hash_texts(texts: Iterable[str], learns: NDArray[np.bool_] | None = None) ->
     make: Any = HashingVectorizer
     hasher = make(analyzer=_terms, n_features=HASHES, alternate_sign=False, norm=None, dtype=np.float32)
     counts = hasher.transform(text[:LETTERS] for text in texts)
-    weights = TfidfTransformer(sublinear_tf=True)
+    weights: Any = TfidfTransformer(sublinear_tf=True)
     return weights.fit(counts[learns] if learns is not None and learns.any() else counts).transform(counts)
 
 

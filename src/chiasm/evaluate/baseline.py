@@ -95,7 +95,7 @@ def reduce(modality: str, values: list[Any], fitted: NDArray[np.bool_], seed: in
             letters.fit([text for text, keep in zip(values, fitted, strict=True) if keep])
         except ValueError:  # no letters in common at all
             return np.zeros((len(values), 1), dtype=np.float32)
-        counts = letters.transform(values)
+        counts: Any = letters.transform(values)
         if counts.shape[1] <= width:
             return np.asarray(counts.toarray(), dtype=np.float32)
         svd = TruncatedSVD(width, random_state=seed, n_iter=4)

@@ -64,7 +64,7 @@ def examples(
     for sets, kind in ((copies, "equal copies"), (near, "copies and near-duplicates")):
         if sets:
             notes = [
-                (row, f"set {k + 1} of {len(members)}") for k, members in enumerate(sets[:4]) for row in members[:3]
+                (row, f"set {k + 1}: {len(members)} alike") for k, members in enumerate(sets[:4]) for row in members[:3]
             ]
             found.append(_set("copies", kind, rows, notes))
     for name, groups in clusters.items():

@@ -41,9 +41,12 @@ def _retrieval(lines: Sequence[Line], asked: Asked) -> Found:
             line.wrong("relevant", "at least one item of a gain above 0", line.value["relevant"])
         if len(set(first)) < len(first):
             raise DataError(f"{line.where}: 'ranked' names an item twice")
-    # What a list lacks comes behind it.
+    # What a list lacks comes behind the longest one, so that no list gains by being short.
+    behind = max(len(first) for first in ranked) + 1
+    if behind == 1:
+        raise DataError("every 'ranked' is empty: there is nothing to rank")
     rank = [
-        next((place for place, item in enumerate(first, 1) if item in several), len(first) + 1)
+        next((place for place, item in enumerate(first, 1) if item in several), behind)
         for first, several in zip(ranked, wanted, strict=True)
     ]
     items = {f"r{k}": hit_at_k(ranked, wanted, k) for k in CUTS}
@@ -65,6 +68,11 @@ def _recommendation(lines: Sequence[Line], asked: Asked) -> Found:
     from chiasm.evaluate.metric_items import hit_at_k, ndcg_at_k, reciprocal_rank
 
     ranked, wanted = [line.names("ranked") for line in lines], [line.names("wanted") for line in lines]
+    for line, first, several in zip(lines, ranked, wanted, strict=True):
+        if len(set(first)) < len(first):
+            raise DataError(f"{line.where}: 'ranked' names an item twice")
+        if not several:
+            line.wrong("wanted", "at least one item", line.value["wanted"])
     items = {f"hit_{k}": hit_at_k(ranked, wanted, k) for k in CUTS}
     gains = [dict.fromkeys(several, 1.0) for several in wanted]
     items |= {"ndcg_10": ndcg_at_k(ranked, gains, 10), "mrr": reciprocal_rank(ranked, wanted)}
@@ -138,6 +146,11 @@ def _segmentation(lines: Sequence[Line], asked: Asked) -> Found:
     from chiasm.evaluate.conversion_boxes import mask_score, mask_table, mean_iou
 
     made, true = [_labels(line, "prediction", 0) for line in lines], [_labels(line, "truth", -1) for line in lines]
+    for line, one, other in zip(lines, made, true, strict=True):
+        if one.shape != other.shape:
+            raise DataError(
+                f"{line.where}: 'prediction' is {one.shape[0]} × {one.shape[1]}, 'truth' {other.shape[0]} × {other.shape[1]}"
+            )
     scores = mean_iou(made, true)
     classes = 1 + max(int(one.max()) for one in (*made, *true))
     items = {"mean_iou": np.array([mask_score(row) for row in mask_table(made, true, classes)], np.float64)}
@@ -155,6 +168,8 @@ def _representation(lines: Sequence[Line], asked: Asked) -> Found:
     from chiasm.evaluate.metric_space import alignment, linear_cka, linear_probe, modality_gap, nearest, uniformity
 
     a, b = stacked(lines, "a"), stacked(lines, "b")
+    if len(lines) < 2:
+        raise DataError("one pair of vectors has no representation to measure: give two lines or more")
     figures = {"cka": linear_cka(a, b)}
     if a.shape == b.shape and len(lines) > 1:
         one, two = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12) for x in (a, b))

@@ -139,8 +139,18 @@ def _wins(given: Given, key: Mapping[str, Any], seed: int) -> dict[str, Any]:
                 own.append((pair["id"], 0.5 + 0.5 * (value if pair["B"] == system else -value)))
         if own:
             values = [value for _, value in own]
-            wins, losses = values.count(1.0), values.count(0.0)
-            tally = {"wins": wins, "ties": values.count(0.5), "losses": losses, "p": round(sign_test(wins, losses), 6)}
+            # Raters of one thing do not judge independently of each other: each thing is one trial, by what most of them say.
+            each: dict[str, list[float]] = {}
+            for one, value in own:
+                each.setdefault(one, []).append(value)
+            most = [float(np.mean(said)) for said in each.values()]
+            p = sign_test(sum(x > 0.5 for x in most), sum(x < 0.5 for x in most))
+            tally = {
+                "wins": values.count(1.0),
+                "ties": values.count(0.5),
+                "losses": values.count(0.0),
+                "p": round(p, 6),
+            }
             found[system] = _mean("win_rate", own, seed) | tally
     return found
 
