@@ -194,7 +194,7 @@ def _keep_ctrl_c() -> None:
 def _start_ray(config: EngineConfig, workers: int) -> None:
     if find_spec("ray") is None:
         raise MachineError("engine.runner=ray needs the package ray: pip install 'chiasm[ray]'")
-    import ray
+    import ray  # pyright: ignore[reportMissingImports]
 
     if ray.is_initialized():
         return
