@@ -132,6 +132,8 @@ def evaluate(
         if other is not None and against is not None:
             found = compare(model, other, opened, splits=split or None, seed=seed, progress=progress)
             result["against"] = {"run": str(against), "identity": other.identity, "splits": found}
+            if not any(found.values()):
+                result["left_out"]["against"] = "the splits measured hold no query that both runs can be asked"
         if report is not None:
             write_report(run, opened, model, result, report, progress=progress)
     if result["splits"] and all(facts["role"] != "test" for facts in result["splits"].values()):

@@ -66,6 +66,8 @@ def asr(lines: Sequence[Line], asked: Asked) -> Found:
         name: align(said, wanted, plain=asked.tokenized).errors()
         for name, align in (("wer", align_words), ("cer", align_characters))
     }
+    if not all(table[:, 1].any() for table in tables.values()):
+        raise DataError("no 'reference' has a word: there is nothing that errors could be counted of")
     items = {
         name: np.array([ratio(row) if row[1] else float(row[0] > 0) for row in table]) for name, table in tables.items()
     }
