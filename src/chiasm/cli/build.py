@@ -64,10 +64,14 @@ def build(
         from chiasm.evaluate.data_checks import validate
 
         validate(settings.report.fail_if)  # before the work, not after it
-    with Progress() as progress:
-        result = build_table(
-            source, out, settings, progress=progress, overwrite=overwrite, model=_model(settings.model), told=say
-        )
+    try:
+        with Progress() as progress:
+            result = build_table(
+                source, out, settings, progress=progress, overwrite=overwrite, model=_model(settings.model), told=say
+            )
+    except KeyboardInterrupt:
+        say("what was read and checked is kept: the same command goes on from there")
+        raise
     for line in warnings(result):
         say(line)
     if as_json:
