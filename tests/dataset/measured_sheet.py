@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from record_sheet import RecordSheet
 
-from chiasm.config import BuildConfig
 from chiasm.dataset.examine import examine
 from chiasm.dataset.measure import MEASURES
 from chiasm.dataset.split import Key
@@ -23,7 +22,7 @@ class MeasuredSheet(RecordSheet):
     """What the examination of `records` leaves."""
 
     def __init__(self, records: Sequence[Record]) -> None:
-        found = [examine(record, None, frozenset(), True, BuildConfig()) for record in records]
+        found = [examine(record, None, frozenset(), True) for record in records]
         super().__init__([one.record for one in found if one.record is not None])
         self._keys = [one.key for one in found if one.record is not None]
         rows = [one.measures for one in found if one.record is not None]

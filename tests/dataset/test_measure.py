@@ -11,7 +11,6 @@ from dataset_cases import picture, sound
 from measured_sheet import drawing, encoded, sound_file
 from PIL import Image
 
-from chiasm.config import BuildConfig
 from chiasm.dataset import clean
 from chiasm.dataset.clean import check_record
 from chiasm.dataset.examine import examine
@@ -21,7 +20,7 @@ from chiasm.types import Media, Record, Text
 
 
 def look(record, vouched=frozenset()):
-    return examine(record, None, vouched, True, BuildConfig())
+    return examine(record, None, vouched, True)
 
 
 def clip():

@@ -82,7 +82,7 @@ def _examine(given: Path, read: Path, task: Task) -> str:
     for record in from_arrow(shard.rows()):
         if stop.exists():
             return json.dumps([_STOPPED, ""])
-        found.append(examine(record, root, vouched, embed, task.config))
+        found.append(examine(record, root, vouched, embed))
     kept = [(one, one.record) for one in found if one.record is not None]
     rows = to_arrow([record for _, record in kept])
     columns = [
