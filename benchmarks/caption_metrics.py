@@ -36,7 +36,7 @@ def captions() -> tuple[list[str], list[list[str]]]:
 
 
 def chiasm_scores(candidates, references) -> dict[str, float]:
-    from chiasm.evaluate.metric_captions import caption_scores
+    from chiasm.evaluate.metrics.captions import caption_scores
 
     found = caption_scores(candidates, references).corpus
     return {name: found[name] for name in ("bleu_4", "rouge_l", "cider")}

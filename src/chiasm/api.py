@@ -13,7 +13,7 @@ from chiasm.errors import ConfigError
 from chiasm.types import MODALITIES, Embedder, Media
 
 if TYPE_CHECKING:
-    from chiasm.evaluate.protocols import Evaluation
+    from chiasm.evaluate.retrieval.protocol import Evaluation
     from chiasm.search.index import IndexInfo
     from chiasm.search.query import Hit
     from chiasm.train.model import LoadedModel
@@ -105,8 +105,8 @@ class Dataset(Table):
         seed: int = 0,
     ) -> Evaluation:
         """Retrieval in every direction, beside the linear baseline and chance, and what else model and table allow:
-        chiasm.evaluate.protocols."""
-        from chiasm.evaluate.protocols import evaluate as run_protocols
+        chiasm.evaluate.retrieval.protocol."""
+        from chiasm.evaluate.retrieval.protocol import evaluate as run_protocols
 
         return run_protocols(model, self, splits=splits, baseline=baseline, seed=seed, protocols=protocols, by=by)
 

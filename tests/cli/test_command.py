@@ -151,7 +151,7 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     assert "BrokenPipe" not in done.stderr
 
 
-def test_ctrl_c_is_one_line_and_130() -> None:
+def test_ctrl_c_says_what_is_kept_and_ends_with_130() -> None:
     code = (
         "import sys, time, chiasm.dataset.build as room\n"
         "def forever(*_, **__):\n"
@@ -166,7 +166,10 @@ def test_ctrl_c_is_one_line_and_130() -> None:
         assert process.stderr is not None
         assert process.stderr.readline() == "ready\n"
         process.send_signal(signal.SIGINT)
-        assert process.stderr.read() == "interrupted\n"
+        assert (
+            process.stderr.read()
+            == "what was read and checked is kept: the same command goes on from there\ninterrupted\n"
+        )
         assert process.wait(timeout=20) == 130
 
 

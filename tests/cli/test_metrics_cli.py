@@ -86,7 +86,7 @@ def test_documented_examples(tmp_path, kind, lines, wanted):
 
 def test_every_kind_is_documented():
     from chiasm.cli.metrics import NAMES
-    from chiasm.evaluate.metric_kinds import KINDS
+    from chiasm.evaluate.metrics.kinds import KINDS
 
     assert [kind for kind, _, _ in documented()] == list(KINDS)
     assert ", ".join(KINDS) == NAMES

@@ -8,8 +8,8 @@ from evaluate_cases import Known, shapes
 
 from chiasm.dataset.table import Table
 from chiasm.errors import ConfigError
-from chiasm.evaluate.against import against, compare
-from chiasm.evaluate.asked import Asked
+from chiasm.evaluate.protocols.against import against, compare
+from chiasm.evaluate.retrieval.asked import Asked
 
 
 def test_a_model_against_itself_is_level(shapes_table: Table) -> None:

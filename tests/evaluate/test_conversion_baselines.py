@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from chiasm.evaluate.conversion_baselines import (
+from chiasm.evaluate.conversion.baselines import (
     blind_answers,
     hit_rate,
     most_frequent,
@@ -47,7 +47,7 @@ def test_blind_answers_are_the_prior_of_each_form() -> None:
 
 
 def test_rare_answers_are_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    from chiasm.evaluate import conversion_baselines
+    from chiasm.evaluate.conversion.tasks import baselines as conversion_baselines
 
     monkeypatch.setattr(conversion_baselines, "CLASSES", 2)
     train = ["red one"] * 3 + ["blue one"] * 2 + ["green one"]

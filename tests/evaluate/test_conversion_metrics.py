@@ -11,7 +11,7 @@ import pytest
 import sacrebleu
 
 from chiasm.errors import DataError
-from chiasm.evaluate.conversion_boxes import (
+from chiasm.evaluate.metrics.boxes import (
     box_average_precision,
     foreground_score,
     mask_score,
@@ -20,13 +20,15 @@ from chiasm.evaluate.conversion_boxes import (
     overlaps,
     resized,
 )
-from chiasm.evaluate.conversion_metrics import (
+from chiasm.evaluate.metrics.items import hit_at_k, mean_reciprocal_rank, reciprocal_rank
+from chiasm.evaluate.metrics.ranks import intervals
+from chiasm.evaluate.metrics.resampling import (
     bootstrap,
     paired_bootstrap,
     rates,
     ratio,
 )
-from chiasm.evaluate.conversion_text import (
+from chiasm.evaluate.metrics.texts import (
     align_words,
     character_error_rate,
     chrf,
@@ -39,8 +41,6 @@ from chiasm.evaluate.conversion_text import (
     words,
     words_right,
 )
-from chiasm.evaluate.metric_items import hit_at_k, mean_reciprocal_rank, reciprocal_rank
-from chiasm.evaluate.metrics import intervals
 from chiasm.types import IGNORE, Box, ScoredBox
 
 GERMAN = ["der Mann läuft schnell", "zwei Hunde spielen", "ein rotes Auto", "Frau mit Hut", "das Kind lacht laut"]

@@ -18,14 +18,14 @@ from chiasm.config import RunConfig, load_config
 from chiasm.dataset.table import Table
 from chiasm.declare import TaskConfig
 from chiasm.errors import ConfigError
-from chiasm.evaluate.conversion import evaluate_conversion, measured_conversions, tasks_of_table
-from chiasm.evaluate.conversion_cases import answer_type, cases_of, spread
-from chiasm.evaluate.conversion_page import conversion_sections, with_boxes, with_mask
-from chiasm.evaluate.conversion_score import f1_score, f1_table
-from chiasm.evaluate.conversion_spoken import aligned_distance
-from chiasm.evaluate.embedded import Embedded
-from chiasm.evaluate.reconstruction import DECIBELS
-from chiasm.evaluate.report import write_report
+from chiasm.evaluate.conversion.cases import answer_type, cases_of, spread
+from chiasm.evaluate.conversion.page import conversion_sections, with_boxes, with_mask
+from chiasm.evaluate.conversion.score import f1_score, f1_table
+from chiasm.evaluate.conversion.spoken import aligned_distance
+from chiasm.evaluate.conversion.tasks import evaluate_conversion, measured_conversions, tasks_of_table
+from chiasm.evaluate.metrics.reconstruction import DECIBELS
+from chiasm.evaluate.pages.embedded import Embedded
+from chiasm.evaluate.pages.report import write_report
 from chiasm.modalities.image import read_image
 from chiasm.modalities.media import read_bytes
 from chiasm.train.converting import load_converting

@@ -12,14 +12,14 @@ from evaluate_cases import shapes
 
 from chiasm.dataset.table import Table
 from chiasm.errors import ConfigError
-from chiasm.evaluate.data_bias import attributes, balance, crossed
-from chiasm.evaluate.data_checks import MEANING, check, thresholds
-from chiasm.evaluate.data_coverage import covered_classes, read_taxonomy
-from chiasm.evaluate.data_diversity import growth, unit, vendi, words
-from chiasm.evaluate.data_leaks import copies, leaks, straddling
-from chiasm.evaluate.data_quality import agreements
-from chiasm.evaluate.data_rows import content_digests, draw, read_rows
-from chiasm.evaluate.data_words import Attribute, log_odds, spoken_with
+from chiasm.evaluate.data.bias import attributes, balance, crossed
+from chiasm.evaluate.data.checks import MEANING, check, thresholds
+from chiasm.evaluate.data.coverage import covered_classes, read_taxonomy
+from chiasm.evaluate.data.diversity import growth, unit, vendi, words
+from chiasm.evaluate.data.leaks import copies, leaks, straddling
+from chiasm.evaluate.data.quality import agreements
+from chiasm.evaluate.data.rows import content_digests, draw, read_rows
+from chiasm.evaluate.data.words import Attribute, log_odds, spoken_with
 from chiasm.types import Label, Media, Record, Text
 
 Make = Callable[..., Table]

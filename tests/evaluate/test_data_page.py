@@ -14,8 +14,8 @@ from evaluate_cases import HOSTILE, Known, save, shapes
 from chiasm.building import ReportConfig
 from chiasm.dataset.table import Table
 from chiasm.errors import ConfigError, DataError
-from chiasm.evaluate.data_page import write_data_report
-from chiasm.evaluate.data_report import Report, report_on
+from chiasm.evaluate.data.page import write_data_report
+from chiasm.evaluate.data.report import Report, report_on
 from chiasm.types import Label, Record, Text
 
 CONFIG = ReportConfig(fail_if={"leaks": 0, "rows": "<1000"})

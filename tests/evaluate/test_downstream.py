@@ -14,8 +14,8 @@ from torch import Tensor
 
 from chiasm.batches.task import Corpus, Draft, Facts, Task
 from chiasm.errors import DataError
-from chiasm.evaluate.downstream import Subject, binary, measure, overlap
-from chiasm.evaluate.metric_space import linear_probe, nearest
+from chiasm.evaluate.comparison.downstream import Subject, binary, measure, overlap
+from chiasm.evaluate.metrics.space import linear_probe, nearest
 from chiasm.modalities.text import EOS, MASK, Tokenizer
 from chiasm.systems.system import Measure, System
 from chiasm.types import IGNORE, Batch, Items, Label, Losses, Record

@@ -15,11 +15,11 @@ from evaluate_cases import HOSTILE, Known, shapes
 
 from chiasm.dataset.table import Table
 from chiasm.errors import MachineError
-from chiasm.evaluate.charts import Rule, Series, line_chart, number, thin, ticks
-from chiasm.evaluate.curves import read_log
-from chiasm.evaluate.facts import findings, percent, verdict
-from chiasm.evaluate.protocols import evaluate
-from chiasm.evaluate.report import linked, write_report
+from chiasm.evaluate.pages.charts import Rule, Series, line_chart, number, thin, ticks
+from chiasm.evaluate.pages.curves import read_log
+from chiasm.evaluate.pages.facts import findings, percent, verdict
+from chiasm.evaluate.pages.report import linked, write_report
+from chiasm.evaluate.retrieval.protocol import evaluate
 from chiasm.types import Label, Record, Text
 
 VOID = {"meta", "img", "br", "hr", "input", "link"}

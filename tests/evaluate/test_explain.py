@@ -15,14 +15,14 @@ from PIL import Image
 
 from chiasm.dataset.table import Table
 from chiasm.errors import ConfigError, MediaError
-from chiasm.evaluate.explain import METHODS, explain, relevance
-from chiasm.evaluate.explain_attention import contributions, gradient, pairwise, rollout
-from chiasm.evaluate.explain_curves import Curves, curves
-from chiasm.evaluate.explain_occlusion import occlusion, windows
-from chiasm.evaluate.explain_page import nearest, write_explanation
-from chiasm.evaluate.explain_parts import open_thing, vectors_without
-from chiasm.evaluate.explain_watch import Watch, look
-from chiasm.evaluate.pointing import phrase, pointing, untrained
+from chiasm.evaluate.explain.attention import contributions, gradient, pairwise, rollout
+from chiasm.evaluate.explain.curves import Curves, curves
+from chiasm.evaluate.explain.explain import METHODS, explain, relevance
+from chiasm.evaluate.explain.occlusion import occlusion, windows
+from chiasm.evaluate.explain.page import nearest, write_explanation
+from chiasm.evaluate.explain.parts import open_thing, vectors_without
+from chiasm.evaluate.explain.pointing import phrase, pointing, untrained
+from chiasm.evaluate.explain.watch import Watch, look
 from chiasm.modalities.media import read_bytes
 from chiasm.nn.attention import SelfAttention
 from chiasm.nn.layout import Layout

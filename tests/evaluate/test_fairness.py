@@ -12,11 +12,11 @@ from evaluate_cases import Known, shapes
 
 from chiasm.dataset.table import Table
 from chiasm.errors import ConfigError, DataError
-from chiasm.evaluate.asked import Asked, labels_of
-from chiasm.evaluate.association import association, associations
-from chiasm.evaluate.bootstrap import benjamini_hochberg, holm, mean_intervals
-from chiasm.evaluate.fairness import attributes, fairness, permutation
-from chiasm.evaluate.protocols import PROTOCOLS, evaluate
+from chiasm.evaluate.metrics.bootstrap import benjamini_hochberg, holm, mean_intervals
+from chiasm.evaluate.protocols.association import association, associations
+from chiasm.evaluate.protocols.fairness import attributes, fairness, permutation
+from chiasm.evaluate.retrieval.asked import Asked, labels_of
+from chiasm.evaluate.retrieval.protocol import PROTOCOLS, evaluate
 from chiasm.types import Label
 
 

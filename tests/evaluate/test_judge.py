@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from chiasm.errors import DataError
-from chiasm.evaluate.judge import SpeechJudge
+from chiasm.evaluate.conversion.judge import SpeechJudge
 from chiasm.modalities.audio import log_mel, read_audio
 
 

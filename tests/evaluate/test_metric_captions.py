@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from chiasm.errors import DataError
-from chiasm.evaluate.metric_captions import bleu, caption_scores, cider_d, plain_cider, rouge_l, tokenised
-from chiasm.evaluate.metric_meteor import align, meteor
+from chiasm.evaluate.metrics.captions import bleu, caption_scores, cider_d, plain_cider, rouge_l, tokenised
+from chiasm.evaluate.metrics.meteor import align, meteor
 
 OFFICIAL = {
     "bleu_1": "Bleu_1",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from chiasm.errors import DataError
-from chiasm.evaluate.metric_detection import FoundBoxes, TrueBoxes, coco_class_scores, coco_scores
+from chiasm.evaluate.metrics.detection import FoundBoxes, TrueBoxes, coco_class_scores, coco_scores
 
 NAMES = (
     "ap",

@@ -9,20 +9,20 @@ import pytest
 from sklearn import metrics as sk
 
 from chiasm.errors import DataError
-from chiasm.evaluate.metric_captions import bleu, bleu_among
-from chiasm.evaluate.metric_classes import (
+from chiasm.evaluate.metrics.captions import bleu, bleu_among
+from chiasm.evaluate.metrics.classes import (
     area_under_curve,
     calibration_error,
     class_scores,
     confusion,
     macro_area_under_curve,
 )
-from chiasm.evaluate.metric_generation import clip_scores, distinct, frechet_distance, precision_recall, self_bleu
-from chiasm.evaluate.metric_items import hit_at_k, mean_reciprocal_rank, ndcg_at_k, reciprocal_rank
-from chiasm.evaluate.metric_language import bits_per_byte, perplexity
-from chiasm.evaluate.metric_retrieval import average_precisions, caption_retrieval, graded_gain
-from chiasm.evaluate.metric_space import alignment, linear_cka, modality_gap, uniformity
-from chiasm.evaluate.metric_translation import translation_scores
+from chiasm.evaluate.metrics.generation import clip_scores, distinct, frechet_distance, precision_recall, self_bleu
+from chiasm.evaluate.metrics.items import hit_at_k, mean_reciprocal_rank, ndcg_at_k, reciprocal_rank
+from chiasm.evaluate.metrics.language import bits_per_byte, perplexity
+from chiasm.evaluate.metrics.retrieval import average_precisions, caption_retrieval, graded_gain
+from chiasm.evaluate.metrics.space import alignment, linear_cka, modality_gap, uniformity
+from chiasm.evaluate.metrics.translation import translation_scores
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chiasm.evaluate.conversion_metrics import bootstrap, rates, ratio
-from chiasm.evaluate.metrics import intervals
+from chiasm.evaluate.metrics.ranks import intervals
+from chiasm.evaluate.metrics.resampling import bootstrap, rates, ratio
 
 pytestmark = pytest.mark.slow
 

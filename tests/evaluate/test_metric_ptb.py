@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chiasm.evaluate.metric_ptb import coco_tokenised, ptb_tokens
+from chiasm.evaluate.metrics.ptb import coco_tokenised, ptb_tokens
 
 ESCAPE = re.compile(r"\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|[\\nrt])")
 

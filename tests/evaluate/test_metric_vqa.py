@@ -7,7 +7,7 @@ import json
 import pytest
 
 from chiasm.errors import DataError
-from chiasm.evaluate.metric_vqa import vqa_accuracy, vqa_normalised
+from chiasm.evaluate.metrics.vqa import vqa_accuracy, vqa_normalised
 
 
 def test_official_normaliser(shared_data):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from chiasm.errors import DataError, ModelError
-from chiasm.evaluate.metrics import (
+from chiasm.evaluate.metrics.ranks import (
     accuracy,
     average_precision,
     chance,
@@ -17,7 +17,7 @@ from chiasm.evaluate.metrics import (
     ranks,
     retrieval,
 )
-from chiasm.evaluate.relevance import Listed, SharedKey
+from chiasm.evaluate.retrieval.relevance import Listed, SharedKey
 
 
 def one_hot(index: int, size: int) -> np.ndarray:

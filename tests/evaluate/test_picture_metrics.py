@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from chiasm.errors import DataError
-from chiasm.evaluate.picture_metrics import PSNR_LIMIT, nearest_pictures, nearest_vectors, psnr, ssim
+from chiasm.evaluate.metrics.pictures import PSNR_LIMIT, nearest_pictures, nearest_vectors, psnr, ssim
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from scipy.stats import spearmanr
 
 from chiasm.dataset.table import Table
 from chiasm.errors import DataError
-from chiasm.evaluate.items import Collected, Side
-from chiasm.evaluate.probes import COUNTED, NUMBERS, Swap, probes, swaps
-from chiasm.evaluate.probes_entailment import entailment, statements
-from chiasm.evaluate.probes_similarity import name_similarity, rated_similarity, read_ratings, spearman
+from chiasm.evaluate.protocols.entailment import entailment, statements
+from chiasm.evaluate.protocols.probes import COUNTED, NUMBERS, Swap, probes, swaps
+from chiasm.evaluate.protocols.similarity import name_similarity, rated_similarity, read_ratings, spearman
+from chiasm.evaluate.retrieval.items import Collected, Side
 from chiasm.types import Label, Media, Question, Record, Text
 
 

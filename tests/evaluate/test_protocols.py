@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from chiasm.dataset.table import Table
 from chiasm.errors import ConfigError, DataError, MediaError, ModelError
-from chiasm.evaluate.protocols import evaluate
+from chiasm.evaluate.retrieval.protocol import evaluate
 from chiasm.types import Media, Text
 
 PAIRS = {f"{a}->{b}" for a in ("text", "image", "audio") for b in ("text", "image", "audio") if a != b}

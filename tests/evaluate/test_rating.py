@@ -11,9 +11,9 @@ from evaluate_cases import HOSTILE, picture, tone
 from sklearn.metrics import cohen_kappa_score
 
 from chiasm.errors import ConfigError, DataError, MediaError
-from chiasm.evaluate.agreement import cohen, krippendorff, krippendorff_interval
-from chiasm.evaluate.rating import Result, key_of, make_sheet, read_results, systems_of
-from chiasm.evaluate.rating_read import read_sheets, sign_test
+from chiasm.evaluate.metrics.agreement import cohen, krippendorff, krippendorff_interval
+from chiasm.evaluate.rating.read import read_sheets, sign_test
+from chiasm.evaluate.rating.sheets import Result, key_of, make_sheet, read_results, systems_of
 
 _ = np.nan
 KRIPPENDORFF = np.array(

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from chiasm.evaluate.picture_metrics import psnr, ssim
-from chiasm.evaluate.reconstruction import code_use, mel_distance
+from chiasm.evaluate.metrics.pictures import psnr, ssim
+from chiasm.evaluate.metrics.reconstruction import code_use, mel_distance
 
 
 def pictures() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -11,8 +11,8 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from chiasm.errors import ConfigError, MediaError
-from chiasm.evaluate.features import Features, downstream, few_shot
-from chiasm.evaluate.items import Collected, Side
+from chiasm.evaluate.protocols.features import Features, downstream, few_shot
+from chiasm.evaluate.retrieval.items import Collected, Side
 
 
 def test_a_pipeline_learns_from_files_and_bytes() -> None:

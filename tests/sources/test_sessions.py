@@ -11,7 +11,7 @@ import chiasm
 from chiasm.config import BuildConfig
 from chiasm.dataset.build import build
 from chiasm.errors import ConfigError
-from chiasm.evaluate.conversion_baselines import hit_rate, next_items
+from chiasm.evaluate.conversion.baselines import hit_rate, next_items
 from chiasm.sources import open_source
 from chiasm.sources.emoji import identifier
 from chiasm.types import Record

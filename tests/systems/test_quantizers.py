@@ -15,7 +15,7 @@ from PIL import Image
 from chiasm.config import BuildConfig, SystemRunConfig, load_config
 from chiasm.dataset.build import build
 from chiasm.errors import ConfigError
-from chiasm.evaluate.measured_run import measure_run
+from chiasm.evaluate.comparison.measured import measure_run
 from chiasm.modalities.audio import encode_audio
 from chiasm.systems.audio_quantizer import AudioQuantizer
 from chiasm.systems.catalogue import find

@@ -18,8 +18,8 @@ from chiasm.cli.main import app
 from chiasm.config import BuildConfig, ModelConfig, RunConfig, dump_config, load_config
 from chiasm.dataset.build import build
 from chiasm.errors import ConfigError, MediaError
-from chiasm.evaluate.raw import read_raw
-from chiasm.evaluate.report import write_report
+from chiasm.evaluate.pages.report import write_report
+from chiasm.evaluate.retrieval.raw import read_raw
 from chiasm.modalities.audio import RATE, read_audio
 from chiasm.modalities.prepare import decoder
 from chiasm.modalities.video import write_video

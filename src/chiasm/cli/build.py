@@ -61,7 +61,7 @@ def build(
 
     settings = load_config(BuildConfig, config, overrides or ())
     if settings.report.fail_if:
-        from chiasm.evaluate.data_checks import validate
+        from chiasm.evaluate.data.checks import validate
 
         validate(settings.report.fail_if)  # before the work, not after it
     try:
@@ -89,7 +89,7 @@ def _check(result: BuildResult, settings: BuildConfig) -> None:
         return
     from chiasm.cli.progress import Progress
     from chiasm.dataset.table import Table
-    from chiasm.evaluate.data_report import failures
+    from chiasm.evaluate.data.report import failures
 
     with Progress() as progress:
         failed = failures(Table(result.path), settings.report, progress=progress)

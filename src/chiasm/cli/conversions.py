@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table as Grid
 
     from chiasm.dataset.table import Table
-    from chiasm.evaluate.conversion_bench import Progress
+    from chiasm.evaluate.conversion.bench import Progress
     from chiasm.train.converting import ConvertingModel
 
 
@@ -31,7 +31,7 @@ def measure_converting(
     tasks: those named, on `table`; all_tasks: every one on its own table; neither: those that were trained on `table`, or, where none was,
     all for which it has what they need. Raises ConfigError for tasks that there are not, or where there is nothing to measure.
     """
-    from chiasm.evaluate.conversion import evaluate_conversion, measured_conversions, tasks_of_table
+    from chiasm.evaluate.conversion.tasks import evaluate_conversion, measured_conversions, tasks_of_table
     from chiasm.train.abilities import abilities
 
     if tasks and all_tasks:
@@ -54,7 +54,7 @@ def measure_converting(
 def conversion_tables(result: Mapping[str, Any]) -> list[Grid]:
     """For the terminal: a table a split of each task, with what its figures have to beat and their ceilings."""
     from chiasm.cli.evaluate import make_grid
-    from chiasm.evaluate.conversion_figures import figure_rows
+    from chiasm.evaluate.conversion.figures import figure_rows
 
     grids: list[Grid] = []
     for name, entry in result.get("conversion", {}).items():

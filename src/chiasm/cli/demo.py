@@ -161,7 +161,7 @@ class _Story:
 
     def evaluate(self, model: LoadedModel, data: Dataset) -> dict[str, Any]:
         from chiasm.cli.evaluate import write_json
-        from chiasm.evaluate.protocols import evaluate
+        from chiasm.evaluate.retrieval.protocol import evaluate
 
         with self._stage(
             "evaluate", "Measuring it on pictures and words it has not seen, beside a linear baseline"
@@ -223,8 +223,8 @@ class _Story:
         searches: list[dict[str, Any]],
         converted: Shown | None,
     ) -> Path:
-        from chiasm.evaluate.conversion import PROTOCOL
-        from chiasm.evaluate.report import Conversions, write_report
+        from chiasm.evaluate.conversion.tasks import PROTOCOL
+        from chiasm.evaluate.pages.report import Conversions, write_report
 
         out = self.out / "report.html"
         by = "the starter checkpoint that is shipped with chiasm, another model than the one trained here,"

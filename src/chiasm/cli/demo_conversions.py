@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from chiasm.cli.progress import Progress
     from chiasm.dataset.table import Table
-    from chiasm.evaluate.embedded import Embedded
+    from chiasm.evaluate.pages.embedded import Embedded
     from chiasm.train.converting import ConvertingModel
 
 CASES = 48
@@ -83,7 +83,7 @@ class Shown:
 
     def sections(self, media: Embedded) -> list[dict[str, Any]]:
         """Those of the report, in the order of TASKS; half of the examples, of pictures all."""
-        from chiasm.evaluate.conversion_page import conversion_sections
+        from chiasm.evaluate.conversion.page import conversion_sections
 
         found: list[dict[str, Any]] = []
         for name, task in TASKS.items():
@@ -101,7 +101,7 @@ class Shown:
 
 def convert_all(model: ConvertingModel, emoji: Table, folder: Path, fresh: bool, progress: Progress) -> Shown:
     """Build the small tables that are not there yet, and measure each task on what the starter has not seen."""
-    from chiasm.evaluate.conversion import evaluate_conversion
+    from chiasm.evaluate.conversion.tasks import evaluate_conversion
 
     tables: dict[str, Table] = {"emoji": emoji}
     found: dict[str, Any] = {}
@@ -126,7 +126,7 @@ def convert_all(model: ConvertingModel, emoji: Table, folder: Path, fresh: bool,
 def conversions_table(conversion: Mapping[str, Any]) -> Grid:
     """For the terminal: the first figure of each task, with the best of what it has to beat."""
     from chiasm.cli.evaluate import make_grid
-    from chiasm.evaluate.conversion_figures import figure_rows, written
+    from chiasm.evaluate.conversion.figures import figure_rows, written
 
     grid = make_grid("the starter converts", ("conversion", "measure", "value", "95 %", "to beat"))
     for name, entry in conversion.items():
@@ -159,7 +159,7 @@ def _called(table: Table, split: str) -> str:
 
 def _spoken(model: ConvertingModel, media: Embedded) -> dict[str, Any]:
     """The digits, synthesised; and what the model's own recogniser of digits, if it has one, hears in them."""
-    from chiasm.evaluate.conversion_page import shown
+    from chiasm.evaluate.conversion.page import shown
     from chiasm.modalities.audio import encode_audio
     from chiasm.types import Media, Record, Text
 

@@ -83,11 +83,11 @@ def evaluate(
     from chiasm.cli.evaluate_tables import against_tables, further_tables
     from chiasm.cli.progress import Progress
     from chiasm.dataset.table import Table
-    from chiasm.evaluate.against import against as compare
-    from chiasm.evaluate.probes_similarity import rated_similarity, read_ratings
-    from chiasm.evaluate.protocols import check_protocols
-    from chiasm.evaluate.protocols import evaluate as run_protocols
-    from chiasm.evaluate.report import write_report
+    from chiasm.evaluate.pages.report import write_report
+    from chiasm.evaluate.protocols.against import against as compare
+    from chiasm.evaluate.protocols.similarity import rated_similarity, read_ratings
+    from chiasm.evaluate.retrieval.protocol import check_protocols
+    from chiasm.evaluate.retrieval.protocol import evaluate as run_protocols
     from chiasm.train.converting import ConvertingModel
     from chiasm.train.model import load
     from chiasm.train.system_model import holds_system, read_system
@@ -164,7 +164,7 @@ def _evaluate_system(run: Path, table: Table, splits: list[str], out: Path | Non
     from dataclasses import asdict
 
     from chiasm.cli.progress import Progress
-    from chiasm.evaluate.measured_run import held_out_split, measure_run, run_config_of
+    from chiasm.evaluate.comparison.measured import held_out_split, measure_run, run_config_of
     from chiasm.train.system_model import read_system
 
     found = read_system(run)

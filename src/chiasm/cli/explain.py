@@ -44,8 +44,8 @@ def explain(
     from chiasm.api import load
     from chiasm.dataset.table import Table
     from chiasm.errors import ConfigError
-    from chiasm.evaluate.explain import explain as find
-    from chiasm.evaluate.explain_page import nearest, write_explanation
+    from chiasm.evaluate.explain.explain import explain as find
+    from chiasm.evaluate.explain.page import nearest, write_explanation
 
     if out is not None:
         check_file(out)

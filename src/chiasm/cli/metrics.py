@@ -12,8 +12,8 @@ from chiasm.cli.output import Json, check_file, print_json, say, show
 from chiasm.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from chiasm.evaluate.metric_files import Line
-    from chiasm.evaluate.metric_kinds_texts import Found
+    from chiasm.evaluate.metrics.files import Line
+    from chiasm.evaluate.metrics.kinds_texts import Found
 
 NAMES = "caption, vqa, retrieval, classification, asr, translation, detection, segmentation, generation, language, representation, recommendation"
 
@@ -42,9 +42,9 @@ def metrics(
 
     What each kind reads and gives stands in docs/metrics.md. No model is needed.
     """
-    from chiasm.evaluate.metric_files import read_lines
-    from chiasm.evaluate.metric_kinds import KINDS, measure
-    from chiasm.evaluate.metric_kinds_texts import Asked
+    from chiasm.evaluate.metrics.files import read_lines
+    from chiasm.evaluate.metrics.kinds import KINDS, measure
+    from chiasm.evaluate.metrics.kinds_texts import Asked
 
     if kind not in KINDS:
         raise ConfigError(f"no metrics of kind {kind!r}; there are {', '.join(KINDS)}")

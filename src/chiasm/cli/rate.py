@@ -53,7 +53,7 @@ def make(
 
     It asks for the quality and the relevance of each result, and which of two is better. What a rater saves is read by `chiasm rate read`.
     """
-    from chiasm.evaluate.rating import key_of, make_sheet, systems_of
+    from chiasm.evaluate.rating.sheets import key_of, make_sheet, systems_of
 
     check_file(out)
     key = make_sheet(systems_of(results), out, baseline=baseline, items=items, seed=seed)
@@ -76,7 +76,7 @@ def read(
     as_json: Json = False,
 ) -> None:
     """Read filled sheets: means by system, wins against the baseline, agreement of the raters."""
-    from chiasm.evaluate.rating_read import read_sheets
+    from chiasm.evaluate.rating.read import read_sheets
 
     found = read_sheets(filled, key, seed)
     if as_json:

@@ -69,9 +69,9 @@ def report(
     from chiasm.cli.progress import Progress
     from chiasm.config import BuildConfig, load_config
     from chiasm.dataset.table import Table
-    from chiasm.evaluate.data_checks import thresholds
-    from chiasm.evaluate.data_page import write_data_report
-    from chiasm.evaluate.data_report import report_on
+    from chiasm.evaluate.data.checks import thresholds
+    from chiasm.evaluate.data.page import write_data_report
+    from chiasm.evaluate.data.report import report_on
 
     wanted = load_config(BuildConfig, config).report
     changes = {
@@ -109,7 +109,7 @@ def report(
 def figures_table(facts: Mapping[str, Any]) -> list[Grid]:
     """The figures that thresholds may name, for the terminal."""
     from chiasm.cli.evaluate import make_grid
-    from chiasm.evaluate.data_checks import MEANING
+    from chiasm.evaluate.data.checks import MEANING
 
     grid = make_grid(facts["table"]["name"], ("figure", "value", "what it is"))
     grid.columns[2].justify = "left"

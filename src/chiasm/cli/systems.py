@@ -18,7 +18,7 @@ from chiasm.cli.output import Json, check_folder, print_json, say, show, width_o
 if TYPE_CHECKING:
     from rich.table import Table as Grid
 
-    from chiasm.evaluate.compare import Entrant
+    from chiasm.evaluate.comparison.compare import Entrant
     from chiasm.systems.system import Spec
 
 DEFAULT_MINUTES = 2.0
@@ -179,7 +179,7 @@ def compare_systems(
     """
     from chiasm.cli.progress import Progress
     from chiasm.errors import ConfigError, DataError
-    from chiasm.evaluate.compare import compare
+    from chiasm.evaluate.comparison.compare import compare
 
     check_folder(out)
     overrides = [name for name in names or [] if "=" in name]
@@ -212,7 +212,7 @@ def _entrants(
     names: Sequence[str], everything: bool, fusion: str | None, tables: Mapping[str, Path], table: Path
 ) -> list[Entrant]:
     """The rows that are asked for. Raises ConfigError for names and kinds that do not exist."""
-    from chiasm.evaluate.compare import Entrant
+    from chiasm.evaluate.comparison.compare import Entrant
     from chiasm.systems.catalogue import SPECS, find
 
     chosen = list(dict.fromkeys([*(SPECS if everything else ()), *(find(name).name for name in names)]))

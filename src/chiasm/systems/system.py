@@ -58,7 +58,7 @@ class System(nn.Module):
 
 @dataclass(frozen=True)
 class Measure(Generic[S]):
-    """How a system is measured on records that it was not trained on (evaluate/downstream.py does it).
+    """How a system is measured on records that it was not trained on (evaluate/comparison/downstream.py does it).
 
     label       predict()[key] against batch.labels[key]: accuracy; chance = share of the most frequent class, or, of answers, what the
                 question alone tells
