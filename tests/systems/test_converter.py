@@ -484,6 +484,41 @@ def test_a_history_is_read_in_its_order_whatever_the_others_length(model: Conver
         assert not torch.allclose(model.item_query(replace(of, items=items), DTYPE)[0], query[0])
 
 
+def test_every_item_of_a_history_is_asked_for_by_those_before_it(model: Converter) -> None:
+    lengths = [3, 1, 2]
+    made = history(lengths)
+    items = {**made, "item.image": pictures([0, 1, 2], 7), "item.text": texts([4] * 3, 7)}
+    # The last item of the second history is the first of the first one: one item, by its name.
+    items["item.text"].value[1] = made["history.text"].value[0]
+    of = batch("next", items, count=3)
+    with torch.no_grad():
+        vectors = torch.cat([model._fused(items[f"{s}.image"], items[f"{s}.text"], DTYPE) for s in ("history", "item")])
+        asked, wanted = [], []
+        start = 0
+        for row, n in enumerate(lengths):
+            for k in range(1, n + 1):
+                part = {
+                    name: replace(
+                        m,
+                        value=m.value[start : start + k],
+                        valid=m.valid[start : start + k],
+                        owner=torch.zeros(k, dtype=torch.int64),
+                        segment=None if m.segment is None else torch.arange(k - 1, -1, -1)[:, None],
+                    )
+                    for name, m in made.items()
+                }
+                asked.append(model.item_query(batch("next", part, count=1), DTYPE)[0])
+                wanted.append(start + k if k < n else sum(lengths) + row)
+            start += n
+        same = sum(lengths) + 1
+        wanted = [0 if w == same else w for w in wanted]
+        logits = model.space.output({"text": vectors}).scale * torch.stack(asked) @ vectors.T
+        logits[:, same] = -torch.inf  # each item once
+        expected = torch.nn.functional.cross_entropy(logits, torch.tensor(wanted))
+        (loss,) = model.losses(of, DTYPE).losses.values()
+    torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-4)
+
+
 def training(model: Converter, task: str) -> Batch:
     if task == "next":
         return batch(task, {**history([2, 3]), "item.image": pictures([0, 1], 7), "item.text": texts([4, 4], 7)})

@@ -72,8 +72,6 @@ class Collator:
             items["wanted"] = self._wanted(records, examples, ids, draws)
         if self.task.wanted.of == "item" and wanted:
             items.update(self._item(records, examples, ids))
-            # Histories are positives of each other where the same item follows, however they began.
-            identity = np.unique([e.written[0].casefold() for e in examples], return_inverse=True)[1]
         labels["language"] = torch.tensor([_place(self.facts.languages, e.language) for e in examples])
         labels["maker"] = torch.tensor([_place(self.facts.makers, e.maker) for e in examples])
         if draws is not None:  # so that it can also be asked without

@@ -39,6 +39,9 @@ from chiasm.types import Batch, Features, Items, Losses, Tokens
 ORDER = ("video", "image", "audio", "text")
 """The order of given modalities in the sequence."""
 
+Parts = tuple[tuple[str, int, int], ...]
+"""(expert, start, stop) of a sequence in order, as in types.Tokens."""
+
 
 class Converter(nn.Module):
     """space: the embedding model whose trunk this is. It has no randomness. quantizers: frozen, their weights travel with the model."""
@@ -250,20 +253,49 @@ class Converter(nn.Module):
         return features.x[:, start:stop]
 
     def _item_losses(self, batch: Batch, dtype: torch.dtype) -> Losses:
-        asked, items = self.item_query(batch, dtype), self.item_vectors(batch, dtype)
-        output = self.space.output({"text": asked, "image": items})
-        loss = self.objective(output, {"text": batch.identity, "image": batch.identity})["text-image"]
-        return Losses({batch.task: loss}, {batch.task: math.log(len(asked))})
+        """Every item of a history but the first is asked for by those before it, as causal models of sessions learn (SASRec, arXiv
+        1808.09781, 3.5), among all items of the batch. They are embedded once, and shown to the trunk once a question."""
+        if "history.image" not in batch.items:
+            return Losses({}, {})
+        assert self.item is not None and self.item_token is not None
+        shown, last = batch.items["history.image"], self.item_vectors(batch, dtype)
+        history = self._fused(shown, batch.items["history.text"], dtype)
+        names = (batch.items["history.text"].value, batch.items["item.text"].value)
+        length = max(n.shape[1] for n in names)
+        identity = torch.unique(
+            torch.cat([F.pad(n, (0, length - n.shape[1])) for n in names]), dim=0, return_inverse=True
+        )[1]
+        owner, n = shown.owner, len(shown.owner)
+        each = torch.bincount(owner, minlength=len(batch.ids))
+        first = each.cumsum(0) - each
+        place = torch.arange(n, device=owner.device) - first[owner]
+        # What follows item i: the next of its record, or the record's last item, which stands after all histories.
+        follows = torch.where(place + 1 < each[owner], torch.arange(n, device=owner.device) + 1, n + owner)
+        before = torch.arange(int(each.max()), device=owner.device)
+        valid = before <= place[:, None]
+        tokens = self.item_token(history.to(dtype))[(first[owner, None] + before).clamp(max=n - 1)]
+        turn = (place[:, None] - before).clamp(0, TURNS - 1)
+        asked = self._follow(tokens + F.embedding(turn, self.turns.to(dtype)), valid, self.begin(batch, dtype)[owner])
+        # Each item once, however many histories hold it: else what is popular would be pushed away for being a frequent wrong answer.
+        one = torch.full((int(identity.max()) + 1,), len(identity), device=identity.device)
+        one.scatter_reduce_(0, identity, torch.arange(len(identity), device=identity.device), "amin")
+        output = self.space.output({"text": asked, "image": torch.cat([history, last])[one]})
+        logits = output.scale * output.embedding["text"] @ output.embedding["image"].T
+        return Losses({batch.task: F.cross_entropy(logits, identity[follows])}, {batch.task: math.log(len(one))})
+
+    def _follow(self, x: Tensor, valid: Tensor, begin: Tensor, segments: Parts | None = None) -> Tensor:
+        """Item tokens [B, P, D] and the token that asks [B, D] → the vector of what follows: unit length, float32 [B, E]."""
+        assert self.item is not None
+        P = x.shape[1]
+        x, valid = torch.cat([x, begin[:, None]], 1), torch.cat([valid, valid.new_ones(len(x), 1)], 1)
+        segments = (("text", 0, P),) if segments is None else segments
+        features = self.trunk(Tokens(x, valid, (*segments, ("text", P, P + 1)))).x[:, P:]
+        return self.item(Features(features, valid[:, P:], (("text", 0, 1),)))
 
     def item_query(self, batch: Batch, dtype: torch.dtype) -> Tensor:
         """The vector of what follows a history: unit length, float32 [B, E]."""
-        assert self.item is not None
         given = self.prefix(batch, dtype)
-        x = torch.cat([given.x, self.begin(batch, dtype)[:, None]], 1)
-        valid = torch.cat([given.valid, given.valid.new_ones(len(x), 1)], 1)
-        P = given.x.shape[1]
-        features = self.trunk(Tokens(x, valid, (*given.segments, ("text", P, P + 1)))).x[:, P:]
-        return self.item(Features(features, valid[:, P:], (("text", 0, 1),)))
+        return self._follow(given.x, given.valid, self.begin(batch, dtype), given.segments)
 
     def item_vectors(self, batch: Batch, dtype: torch.dtype) -> Tensor:
         """Items as the fused embeddings of their picture and text: unit length, float32 [n, E]."""
