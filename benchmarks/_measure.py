@@ -16,12 +16,17 @@ from typing import Any
 Work = Callable[[], dict[str, float]]
 
 
-def arguments(description: str, rounds: int = 5) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=description)
+def parser(description: str, rounds: int = 5) -> argparse.ArgumentParser:
+    """What every benchmark is asked."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path, help="write the figures here")
-    return parser.parse_args()
+    return parser
+
+
+def arguments(description: str, rounds: int = 5) -> argparse.Namespace:
+    return parser(description, rounds).parse_args()
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:

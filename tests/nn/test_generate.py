@@ -177,6 +177,20 @@ def test_samples_are_as_frequent_as_probable() -> None:
     assert pick(ends, DecodingConfig(kind="sample"), edge).tolist() == [1, 2]
 
 
+@pytest.mark.parametrize("top_k", [1, 20])
+@pytest.mark.parametrize("top_p", [0.7, 1.0])
+def test_drawn_from_the_likeliest_as_from_all(top_k: int, top_p: float) -> None:
+    """Among so many codes that only the likeliest are looked at, with ties at the k-th, the draw is that of the whole vocabulary."""
+    generator = torch.Generator().manual_seed(0)
+    logits = (torch.randn(500, 300, generator=generator) * 4).round()
+    uniform = torch.rand(500, dtype=torch.float64, generator=generator)
+    options = DecodingConfig(kind="sample", temperature=1.5, top_k=top_k, top_p=top_p)
+    wide = truncate(logits / 1.5, top_k, top_p).softmax(-1).double().cumsum(-1)
+    expected = torch.searchsorted(wide, uniform[:, None] * wide[:, -1:], right=True)[:, 0]
+    assert torch.equal(pick(logits, options, uniform), expected)
+    assert ((logits / 1.5).topk(top_k).values[:, -1] == (logits / 1.5).topk(top_k + 1).values[:, -1]).any()
+
+
 @pytest.mark.parametrize("top_k", [None, 1, 3, 50])
 @pytest.mark.parametrize("top_p", [0.01, 0.5, 0.9, 1.0])
 def test_truncation_by_sorting(top_k: int | None, top_p: float) -> None:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from chiasm.nn.linear import Linear, cast
+from chiasm.nn.linear import Linear, cast, linear
 
 
 class Writer(nn.Module):
@@ -66,7 +66,7 @@ class Writer(nn.Module):
             for before, code in enumerate(chosen):
                 told = told + F.embedding(code, cast(self.table(before), features.dtype))
             features = features + self.outer[group - 1](F.gelu(self.inner[group - 1](told)))
-        return F.linear(features, cast(self.table(group), features.dtype)).float()
+        return linear(features, self.table(group)).float()
 
     def loss(self, features: Tensor, codes: Tensor) -> Tensor:
         """Mean cross-entropy over steps and groups, in nats. features: [n, D]; codes: int64 [n, G]. The groups after an end count not."""

@@ -2,7 +2,8 @@
 
 Two kernels compute the same thing. torch's fused one streams over the keys and never holds the N × N scores; it is the one for
 long sequences and for accelerators. On CPUs in bfloat16 it is 3–9 times slower than two plain batched products at the lengths of
-this field (18–64 tokens), so those are used below `FUSED_FROM` tokens.
+this field (18–64 tokens), so those are used below `FUSED_FROM` tokens. A single query in float32, as decoding has it (nn/cache.py), is
+bound by reading keys and values; there the fused kernel is one call instead of four.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from chiasm.nn.cache import BlockCache
+from chiasm.nn.cache import BlockCache, held
 from chiasm.nn.layout import Layout
 from chiasm.nn.linear import Linear
 from chiasm.nn.positions import Rotary
@@ -32,20 +33,20 @@ def attend(
     bias: Tensor | None = None,
     allowed: Tensor | None = None,
     scale: float | None = None,
-    fused: bool = False,
 ) -> Tensor:
     """q: [B, H, N, d]; k, v: [B, H, M, d] → [B, H, N, d].
 
     valid: bool [B, M], True for keys that may be seen. causal: the last query sees the last key, and none sees what comes after
     its own. bias: [1 or B, H, N, M], added to the scores. allowed: bool [1 or B, N, M], True where the query may see the key.
-    scale: what the products are multiplied with, 1/√d where None. fused: take the fused kernel at any length.
+    scale: what the products are multiplied with, 1/√d where None.
 
     A query that may see no key yields the mean of the values, not NaN.
     """
     if scale is None:
         scale = float(q.shape[-1] ** -0.5)
     mask = _mask(q, k, valid, causal, bias, allowed)
-    if fused or q.device.type != "cpu" or k.shape[-2] >= FUSED_FROM:
+    once = q.shape[-2] == 1 and q.dtype == torch.float32
+    if once or q.device.type != "cpu" or k.shape[-2] >= FUSED_FROM:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
     scores = torch.matmul(q if scale == 1 else q * scale, k.transpose(-1, -2))
     if mask is not None:
@@ -123,13 +124,10 @@ class _Attention(nn.Module):
         causal: bool = False,
         bias: Tensor | None = None,
         allowed: Tensor | None = None,
-        decoding: bool = False,
     ) -> Tensor:
         """[B, H, N, d] → [B, N, H·d]."""
         if self.energy is None:
-            # One query in float32: the fused kernel reads keys and values where they are, in half the time of two products.
-            fused = decoding and q.shape[2] == 1 and q.dtype == torch.float32
-            mixed = attend(q, k, v, valid, causal, bias, allowed, self.scale, fused)
+            mixed = attend(q, k, v, valid, causal, bias, allowed, self.scale)
         else:
             mixed = attend_additively(q, k, v, self.energy, valid, causal, bias, allowed)
         return mixed.transpose(1, 2).reshape(q.shape[0], q.shape[2], self.inner)
@@ -175,10 +173,10 @@ class SelfAttention(_Attention):
             q, k = self.rotary(q, positions), self.rotary(k, positions)
         if cache is not None:
             k, v = cache.append(k, v)
-            valid = cache.valid
+            q, valid = q.to(k.dtype), cache.valid
             if valid is not None and layout.length == 1:
                 valid, bias = None, _added(cache.owner.mask(q.dtype), bias)
-        return self.out(layout.pack(self._attend(q, k, v, valid, self.causal, bias, layout.allowed, cache is not None)))
+        return self.out(layout.pack(self._attend(q, k, v, valid, self.causal, bias, layout.allowed)).to(x.dtype))
 
     def weights(
         self, x: Tensor, layout: Layout, bias: Tensor | None = None, places: Tensor | None = None
@@ -245,10 +243,10 @@ class CrossAttention(_Attention):
             k, v = memory_layout.unpack(kv).view(shape).permute(2, 0, 3, 1, 4)
             valid = memory_layout.valid
             if cache is not None:
-                cache.memory = (k, v, valid)
+                cache.memory = k, v, valid = (held(k), held(v), valid)
         q = layout.unpack(self.q(x if places is None else x + places))
         q = q.view(layout.batch, layout.length, self.heads, self.head_width).transpose(1, 2)
-        return self.out(layout.pack(self._attend(q, k, v, valid, decoding=cache is not None)))
+        return self.out(layout.pack(self._attend(q.to(k.dtype), k, v, valid)).to(x.dtype))
 
 
 def _added(mask: Tensor | None, bias: Tensor | None) -> Tensor | None:

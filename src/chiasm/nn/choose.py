@@ -16,6 +16,9 @@ from chiasm.config import DecodingConfig
 from chiasm.errors import ModelError
 from chiasm.nn.cache import Cache
 
+TIES = 64
+"""How many codes beyond the k likeliest are looked at for ties with the k-th."""
+
 
 class Head(Protocol):
     """Predicts a step's codes from its features, one group after the other. groups: G, how many codes make a step (text: 1)."""
@@ -96,11 +99,17 @@ def pick(logits: Tensor, options: DecodingConfig, uniform: Tensor | None) -> Ten
     """float32 [R, C] → int64 [R]: the likeliest, or for `sample` the one at which the cumulated probability passes uniform, [R] in [0, 1)."""
     if uniform is None:
         return logits.argmax(-1)
+    likely = None
+    if options.top_k is not None and options.top_k + TIES < logits.shape[-1]:
+        # No other can be drawn. In the vocabulary's order, so that what is drawn is the same.
+        likely = logits.topk(options.top_k + TIES).indices.sort(-1).values
+        logits = logits.gather(-1, likely)
     share = truncate(logits / options.temperature, options.top_k, options.top_p).softmax(-1)
     # float64 so that no code of probability 0 is ever met by rounding; MPS has none.
     wide = (share.cpu() if share.device.type == "mps" else share).double().cumsum(-1)
     place = uniform.to(wide.device)[:, None] * wide[:, -1:]
-    return torch.searchsorted(wide, place, right=True)[:, 0].to(logits.device)
+    code = torch.searchsorted(wide, place, right=True).to(logits.device)
+    return code[:, 0] if likely is None else likely.gather(-1, code)[:, 0]
 
 
 def draws(seed: int, rows: Sequence[int], candidates: int, count: int) -> Tensor:

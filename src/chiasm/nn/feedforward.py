@@ -74,6 +74,10 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+GELUS = {"gelu": "none", "gelu_tanh": "tanh"}
+"""Those that a product's kernel may apply itself, by torch's names (nn/linear.py)."""
+
+
 class FeedForward(nn.Module):
     """Linear → activation → Linear, [..., D] → [..., D] (arXiv 1706.03762, 3.3); a gate (geglu) has two inner rows a hidden value."""
 
@@ -82,6 +86,9 @@ class FeedForward(nn.Module):
         self.inner = Linear(width, 2 * hidden if activation == "geglu" else hidden, bias=bias)
         self.outer = Linear(hidden, width, bias=bias)
         self.activation = ACTIVATIONS[activation]
+        self._gelu = GELUS.get(activation)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self._gelu is not None:
+            return self.outer(self.inner.gelu(x, self._gelu))
         return self.outer(self.activation(self.inner(x)))

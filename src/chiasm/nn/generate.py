@@ -158,8 +158,8 @@ class Reader:
     def __call__(self, codes: Tensor, cache: Cache) -> Tensor:
         if self._valid is None or len(self._valid) != len(codes):
             self._valid = torch.ones(len(codes), 1, dtype=torch.bool, device=codes.device)
-        x = self._embed(codes, cache.next_positions(self._valid))[:, None]
-        return self._trunk(Tokens(x, self._valid, ((self._modality, 0, 1),)), cache=cache).x[:, 0]
+        x = self._embed(codes, cache.next_positions(self._valid, whole=True))[:, None]
+        return self._trunk(Tokens(x, self._valid, ((self._modality, 0, 1),)), cache=cache, whole=True).x[:, 0]
 
 
 class OneGroup:
@@ -200,7 +200,7 @@ def greedy(
     """
     if length < 1:
         return prompt.value.new_zeros(len(prompt.value), 0)
-    cache = Cache()
+    cache = Cache(prompt.value.shape[1] + length)
 
     def words(codes: Tensor, positions: Tensor) -> Tensor:
         return embed(Items(codes, codes >= 0, prompt.owner), dtype, positions).x[:, 0]

@@ -53,14 +53,21 @@ class Layout:
     spans: (modality, start, stop) over the packed rows: an expert takes a slice, never a mask.
     valid: bool [B, N], or None when everything is valid.
     allowed: bool [1 or B, N, N], which query may look at which key beside what `valid` and causality say, or None for all.
+    whole: whether all are valid, where that is known; otherwise it is looked for, for which an accelerator must be waited for.
     """
 
-    def __init__(self, valid: Tensor, segments: Sequence[tuple[str, int, int]], allowed: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        valid: Tensor,
+        segments: Sequence[tuple[str, int, int]],
+        allowed: Tensor | None = None,
+        whole: bool | None = None,
+    ) -> None:
         self.batch, self.length = valid.shape
         self.segments = tuple(segments)
         self.allowed = allowed
         self.device = valid.device
-        dense = bool(valid.all())
+        dense = bool(valid.all()) if whole is None else whole
         self.valid = None if dense else valid
         self.index: Tensor | None = None
         if dense and len(self.segments) == 1:
@@ -76,13 +83,15 @@ class Layout:
         self.spans = tuple(spans)
 
     @classmethod
-    def of(cls, tokens: Tokens | Features, allowed: Tensor | None = None) -> Layout:
-        return cls(tokens.valid, tokens.segments, allowed)
+    def of(cls, tokens: Tokens | Features, allowed: Tensor | None = None, whole: bool | None = None) -> Layout:
+        return cls(tokens.valid, tokens.segments, allowed, whole)
 
     @classmethod
-    def single(cls, tokens: Tokens | Features, name: str = "all", allowed: Tensor | None = None) -> Layout:
+    def single(
+        cls, tokens: Tokens | Features, name: str = "all", allowed: Tensor | None = None, whole: bool | None = None
+    ) -> Layout:
         """All segments as one, for modules that treat every token alike."""
-        return cls(tokens.valid, ((name, 0, tokens.x.shape[1]),), allowed)
+        return cls(tokens.valid, ((name, 0, tokens.x.shape[1]),), allowed, whole)
 
     @cached_property
     def positions(self) -> Tensor:

@@ -7,7 +7,7 @@ added to a bfloat16 stream promotes the whole stream, which costs half the speed
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -43,17 +43,22 @@ def cast(parameter: Tensor, dtype: torch.dtype) -> Tensor:
     return parameter.to(dtype) if kept is None else kept.get("cast", parameter, dtype)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """y = x Wᵀ + b in x's type. x: [..., D]; weight: [C, D]."""
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, gelu: str | None = None) -> Tensor:
+    """y = x Wᵀ + b in x's type. x: [..., D]; weight: [C, D].
+
+    gelu: GELU(y) instead, exact (`none`) or by `tanh`, in the same kernel where there is one."""
     kept = _kept.get()
     bias = None if bias is None else cast(bias, x.dtype)
-    if kept is None or x.dim() != 2 or len(x) > PACK_UP_TO or x.device.type != "cpu" or x.dtype not in PACKED:
-        return F.linear(x, cast(weight, x.dtype), bias)
-    if len(x) == 1 and x.dtype == torch.float32:
+    if kept is None or x.dim() != 2 or x.shape[0] > PACK_UP_TO or x.device.type != "cpu" or x.dtype not in PACKED:
+        y = F.linear(x, cast(weight, x.dtype), bias)
+    elif x.shape[0] == 1 and x.dtype == torch.float32:
         turned = kept.get("turned", weight, x.dtype)
-        return torch.mm(x, turned) if bias is None else torch.addmm(bias, x, turned)
-    # torch's own name for a product by a packed matrix, which its compiler emits; there is no public one without a copy of x.
-    return torch.ops.mkldnn._linear_pointwise(x, kept.get("packed", weight, x.dtype), bias, "none", [], "")
+        y = torch.mm(x, turned) if bias is None else torch.addmm(bias, x, turned)
+    else:
+        packed = kept.get("packed", weight, x.dtype)
+        # torch's own name for a product by a packed matrix, which its compiler emits; there is no public one without a copy of x.
+        return _product(x, packed, bias, "none" if gelu is None else "gelu", [], gelu or "")
+    return y if gelu is None else F.gelu(y, approximate=gelu)
 
 
 class _Kept:
@@ -85,6 +90,7 @@ def _packable() -> tuple[torch.dtype, ...]:
 
 
 PACKED = _packable()
+_product: Callable[..., Tensor] = torch.ops.mkldnn._linear_pointwise.default if PACKED else F.linear
 
 
 class Linear(nn.Linear):
@@ -94,6 +100,10 @@ class Linear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         return linear(input, self.weight, self.bias)
+
+    def gelu(self, input: Tensor, approximate: str) -> Tensor:
+        """GELU of y, see `linear`."""
+        return linear(input, self.weight, self.bias, approximate)
 
 
 class LayerNorm(nn.LayerNorm):

@@ -41,6 +41,7 @@ class Transformer(nn.Module):
         cache: Cache | None = None,
         places: Tensor | None = None,
         memory_places: Tensor | None = None,
+        whole: bool | None = None,
     ) -> Features:
         """`layers`: only the last so many blocks, for a modality that needs less depth than the others of a shared trunk.
 
@@ -50,8 +51,12 @@ class Transformer(nn.Module):
         cache: what earlier chunks of the same sequences left; `tokens` are the next chunk and are added to it.
         places, memory_places: [1 or B, N, D] and [1 or B, M, C], added in every attention to what queries and keys are made of, but
         not to values (DETR, arXiv 2005.12872, A.4).
+        whole: whether all tokens are valid, where that is known (a decoder's next step).
         """
-        layout = Layout.of(tokens, allowed) if self.only is None else Layout.single(tokens, self.only, allowed)
+        if self.only is None:
+            layout = Layout.of(tokens, allowed, whole)
+        else:
+            layout = Layout.single(tokens, self.only, allowed, whole)
         x = layout.pack(tokens.x)
         places = None if places is None else layout.pack(places.to(x.dtype).expand_as(tokens.x))
         packed = None
@@ -61,12 +66,13 @@ class Transformer(nn.Module):
             if memory_places is not None:
                 memory_places = memory_layout.pack(memory_places.to(x.dtype).expand_as(memory.x))
         if cache is not None:
-            cache.extend(tokens.valid)
+            cache.extend(tokens.valid, layout.valid is None)
         bias = None if self.relative is None else self._relative(self.relative, layout, cache).to(x.dtype)
-        depth = len(self.blocks)
-        for index in range(depth - (layers or depth), depth):
-            block_cache = None if cache is None else cache[index]
-            x = self.blocks[index](x, layout, packed, bias, block_cache, places, memory_places)
+        skipped = 0 if layers is None else len(self.blocks) - layers
+        for index, block in enumerate(self.blocks):
+            if index >= skipped:
+                block_cache = None if cache is None else cache[index]
+                x = block(x, layout, packed, bias, block_cache, places, memory_places)
         return Features(layout.unpack(self.norm(x)), tokens.valid, tokens.segments)
 
     @staticmethod

@@ -28,7 +28,6 @@ from chiasm.heads.project import Projection
 from chiasm.heads.writers import Writer
 from chiasm.modalities.text import EOS
 from chiasm.nn.cache import Cache
-from chiasm.nn.generate import last
 from chiasm.nn.linear import Linear
 from chiasm.nn.transformer import Transformer
 from chiasm.objectives.contrastive import Contrastive
@@ -311,8 +310,10 @@ class Converter(nn.Module):
 
         free: the same sequences again without anything given, as rows B … 2B − 1 (for guidance)."""
         task = self.tasks[batch.task]
-        writer, cache = self.writer(task), Cache()
+        writer = self.writer(task)
         given, begin = self.prefix(batch, dtype), self.begin(batch, dtype)
+        asks = batch.items["asked"].value.shape[1] if task.together > 1 else 0
+        cache = Cache(given.x.shape[1] + asks + 1 + self.steps(task))
         if free:
             given, begin = _with_free(given), torch.cat([begin, begin])
         self.trunk(given, cache=cache)
@@ -322,8 +323,8 @@ class Converter(nn.Module):
             self.trunk(Tokens(x, valid, (("text", 0, x.shape[1]),)), cache=cache)
         x = (begin + writer.positions[0].to(dtype))[:, None]
         one = torch.ones(len(x), 1, dtype=torch.bool, device=x.device)
-        features = self.trunk(Tokens(x, one, ((writer.expert, 0, 1),)), cache=cache)
-        return last(features), cache
+        features = self.trunk(Tokens(x, one, ((writer.expert, 0, 1),)), cache=cache, whole=True)
+        return features.x[:, 0], cache
 
     def filling(self, batch: Batch, dtype: torch.dtype, codes: Tensor, known: Tensor) -> list[Tensor]:
         """Parallel decoding: logits [B, L, C] of every group at every place, each group given the likeliest codes of those before it.
@@ -359,7 +360,8 @@ class Reader:
         x = self._writer.read(codes[:, None], cache.length - self._base, self._dtype)
         if self._valid is None or len(self._valid) != len(x):
             self._valid = torch.ones(len(x), 1, dtype=torch.bool, device=x.device)
-        return self._model.trunk(Tokens(x, self._valid, ((self._writer.expert, 0, 1),)), cache=cache).x[:, 0]
+        tokens = Tokens(x, self._valid, ((self._writer.expert, 0, 1),))
+        return self._model.trunk(tokens, cache=cache, whole=True).x[:, 0]
 
 
 def _with_free(given: Tokens) -> Tokens:
