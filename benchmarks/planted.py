@@ -1,8 +1,9 @@
 """What a build finds of faults that were planted: corrupt files, exact and near copies, wrong labels, copies across splits.
 
-`python benchmarks/planted.py [--items 10000] [--data FOLDER] [--keep FOLDER] [--json FILE]`. FOLDER holds openclipart and cifar10 (5,023
-drawings, 10,000 photographs); without it the pictures are the emoji of the `demo` extra. Pictures that are copies of each other already, by dedup
-itself, are left out before anything is planted: what the real collections hold is looked at by eye, not counted here.
+`python benchmarks/planted.py [--items 10000] [--data FOLDER] [--seed 0] [--leaked 0.05] [--keep FOLDER] [--json FILE]`.
+FOLDER holds openclipart and cifar10 (5,023 drawings, 10,000 photographs); without it the pictures are the emoji of the `demo` extra. Pictures
+that are copies of each other already, by dedup itself, are left out before anything is planted: what the real collections hold is looked at by
+eye, not counted here.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from PIL import Image
 
 from chiasm.building import DedupConfig, LabelConfig, LabelErrorsConfig, SplitConfig
 from chiasm.config import BuildConfig
-from chiasm.dataset.build import build
+from chiasm.dataset.build import BuildResult, build
 from chiasm.types import Record
 
 SHARES = {"corrupt": 0.01, "exact": 0.03, "near": 0.03, "leaked": 0.05}
@@ -132,10 +133,11 @@ def broken(item: Item, number: int) -> bytes:
     return (b"", data[: len(data) // 3], data[:20], b"not a picture at all", bytes(200))[number % 5]
 
 
-def plant(base: list[Item], items: int, seed: int) -> tuple[list[Item], dict[str, str], set[str]]:
-    """The items in a random order, the original of each copy by id, and the ids that were given a wrong label."""
+def plant(base: list[Item], items: int, seed: int, leaked: float) -> tuple[list[Item], dict[str, str], set[str]]:
+    """The items in a random order, the original of each copy by id, and the ids that were given a wrong label. leaked: share of copies across
+    splits."""
     random = np.random.default_rng(seed)
-    counts = {kind: round(share * items) for kind, share in SHARES.items()}
+    counts = {kind: round(share * items) for kind, share in (SHARES | {"leaked": leaked}).items()}
     clean = items - sum(counts.values())
     if len(base) < clean + counts["corrupt"]:
         raise SystemExit(f"{len(base)} different pictures are too few for {items} items")
@@ -181,7 +183,7 @@ def figures(out: Path, ledger: Path, originals: dict[str, str], items: list[Item
     removed = {row["id"]: row for row in rows if row["reason"] == "duplicate"}
     table = lance.dataset(str(out)).to_table(columns=["id", "split"])
     split = dict(zip(table["id"].to_pylist(), table["split"].to_pylist(), strict=True))
-    family = {item["id"]: originals.get(item["id"], item["id"]) for item in items}
+    family = {str(item["id"]): originals.get(str(item["id"]), str(item["id"])) for item in items}
     members = Counter(family.values())
     left = Counter(family[key] for key in split)
     found = sum(left[origin] == 1 for origin in originals.values())
@@ -206,7 +208,20 @@ def figures(out: Path, ledger: Path, originals: dict[str, str], items: list[Item
         "missed": dict(missed),
         "missed ids": [copy for copy, origin in originals.items() if left[origin] > 1][:40],
         "families in two splits": sum(len(found) > 1 for found in where.values()),
+        "of them": [origin for origin, found in where.items() if len(found) > 1][:20],
         "wrong": [(key, removed[key]["message"]) for key in removed if members[family[key]] == 1][:20],
+    }
+
+
+def groups(result: BuildResult) -> dict[str, Any]:
+    """How many rows lie in a group with others, and how large the groups are that keep them in one split."""
+    facts = {report.step: report.facts for report in result.steps}
+    sizes = Counter(lance.dataset(str(result.path)).to_table(columns=["group"])["group"].to_pylist())
+    return {
+        "rows in a group": sum(size for size in sizes.values() if size > 1),
+        "largest group": max(sizes.values()),
+        "pairs tied": facts["dedup"]["tied"],
+        "likenesses left out": facts["dedup"]["untied"],
     }
 
 
@@ -236,6 +251,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--keep", type=Path, help="folder for what is built, else a temporary one")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--leaked", type=float, default=SHARES["leaked"], help="share of copies across splits")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -243,7 +259,7 @@ def main() -> None:
         found = pictures(given.data)
         some = np.random.default_rng(given.seed).permutation(len(found))[: given.items * 5 // 4]
         base = without_copies([found[index] for index in np.sort(some)], work)
-        items, originals, wrong = plant(base, given.items, given.seed)
+        items, originals, wrong = plant(base, given.items, given.seed, given.leaked)
         write(items, work / "planted")
         started = time.monotonic()
         config = BuildConfig(
@@ -255,6 +271,7 @@ def main() -> None:
             "base": len(base),
             "mislabelled": len(wrong),
             "leaks by the build": result.leaks_total,
+            **groups(result),
             "seconds": time.monotonic() - started,
         }
         for feature in ("text", "image"):

@@ -148,7 +148,7 @@ class DedupConfig(Section):
     near: Handling = Field(
         default="keep",
         description="records that hold nearly the same content: resized, encoded anew, cut a little, louder, in other case; "
-        "exact copies are then handled at least so",
+        "exact copies are then handled at least so, and what may only be a copy is kept in one split",
     )
     agree: Literal["all", "any"] = Field(
         default="all",

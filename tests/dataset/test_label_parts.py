@@ -28,19 +28,6 @@ def unit(x: Floats) -> Floats:
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
-def test_calibration_error_against_a_naive_count() -> None:
-    random = np.random.default_rng(0)
-    shares, truth = random.dirichlet(np.ones(4), 500), random.integers(0, 4, 500)
-    naive = 0.0
-    for low in np.arange(15) / 15:
-        rows = [i for i in range(500) if low <= shares[i].max() < low + 1 / 15 or (low > 0.93 and shares[i].max() == 1)]
-        if rows:
-            right = np.mean([shares[i].argmax() == truth[i] for i in rows])
-            naive += len(rows) / 500 * abs(right - np.mean([shares[i].max() for i in rows]))
-    assert expected_calibration_error(shares, truth) == pytest.approx(naive, abs=1e-9)
-    assert expected_calibration_error(shares[:0], truth[:0]) == 0
-
-
 def test_temperature_is_found_again() -> None:
     random = np.random.default_rng(1)
     logits = random.standard_normal((20_000, 3)) * 2

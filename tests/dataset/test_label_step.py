@@ -16,9 +16,9 @@ from record_sheet import RecordSheet
 from chiasm.config import BuildConfig, load_config
 from chiasm.dataset.label import run
 from chiasm.dataset.label_functions import apply_declared, apply_functions
-from chiasm.dataset.label_manual import krippendorff_alpha
 from chiasm.dataset.label_model import ABSTAIN
 from chiasm.dataset.label_weak import weak_labels
+from chiasm.dataset.labelling import Labelling
 from chiasm.errors import ConfigError, DataError, ModelError
 from chiasm.types import Label, Media, Record, Text
 
@@ -200,6 +200,24 @@ def test_manual_labels_are_counted_to_the_line(tmp_path: Path) -> None:
     json.dumps(outcome.facts, allow_nan=False)
 
 
+def test_a_label_said_replaces_all_values_of_its_name(tmp_path: Path) -> None:
+    records = [named(0, "a", ("kind", "cat"), ("kind", "dog"), ("size", "big")), named(1, "b", ("kind", "cat"))]
+    said = tmp_path / "labels.csv"
+    said.write_text("id,name,value\nr0,kind,cat\nr1,kind,cat\n")
+    outcome = run(RecordSheet(records), config(manual=str(said)))
+    assert dict(outcome.replaced_labels) == {0: (Label("kind", "cat"),)}  # the second was kept because the first agreed
+    assert (outcome.facts["labelled"], outcome.facts["replaced"]) == (0, 1)
+
+
+def test_two_labels_of_one_column() -> None:
+    labelling = Labelling.of(RecordSheet([named(0, "a"), named(1, "b")]))
+    confidence = np.ones(2)
+    labelling.fill("a kind", {0: "x"}, confidence)
+    labelling.fill("a kind", {1: "x"}, confidence)
+    with pytest.raises(ConfigError, match="'a kind' and 'a-kind' would both write the column 'a_kind_confidence'"):
+        labelling.fill("a-kind", {0: "y"}, confidence)
+
+
 def test_manual_labels_in_json_lines(tmp_path: Path) -> None:
     path = tmp_path / "labels.jsonl"
     lines = ['{"id": "r0", "name": "n", "value": 3}', "[1]", "{", '{"id": "r0", "name": "m", "value": [1]}', ""]
@@ -225,16 +243,6 @@ def test_manual_files_that_cannot_be_used(name: str, content: bytes | None, said
         run(RecordSheet([named(0, "a")]), config(manual=str(tmp_path / name)))
 
 
-def test_alpha_is_krippendorffs() -> None:
-    """Nominal alpha of the worked example of 4 observers and 12 units: 0.743 (Krippendorff 2011, "Computing alpha", section C)."""
-    table = [
-        [1, 2, 3, 3, 2, 1, 4, 1, 2, 0, 0, 0], [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, 0, 3],
-        [0, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, 0], [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, 0],
-    ]  # fmt: skip
-    assert krippendorff_alpha(np.array(table).T - 1) == pytest.approx(0.743, abs=5e-4)
-    assert np.isnan(krippendorff_alpha(np.array([[0, -1], [-1, 1]])))
-
-
 # --- teachers, spreading, clusters, errors -----------------------------------------------------------------------------------
 
 
@@ -257,7 +265,9 @@ def cloud(n: int, every: int = 4, k: int = 3, spread: float = 0.3) -> tuple[list
 def test_open_rows_are_labelled_with_calibrated_confidence(part: dict[str, Any]) -> None:
     records, truth = cloud(400)
     outcome = run(RecordSheet(records), config(**part), model=Points())
-    ((_, by_name),) = outcome.facts.items()
+    by_name = outcome.facts[next(iter(part))]
+    assert outcome.facts["labelled"] == len(outcome.labels) > 0
+    assert outcome.facts["replaced"] == 0
     facts = by_name["kind"]
     given = {row: labels[0].value for row, labels in outcome.labels.items()}
     assert facts["without"] == 300

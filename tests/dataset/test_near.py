@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from chiasm.dataset import near
-from chiasm.dataset.near import bands, cosine_pairs, distances, hamming_pairs, hamming_search, jaccards, minhash_pairs
+from chiasm.dataset.near import bands, cosine_pairs, distances, hamming_search, jaccards, level_pairs, minhash_pairs
 from chiasm.dataset.signatures import minhash, shingles
 
 
@@ -31,10 +31,9 @@ def test_hamming_search_finds_what_comparing_all_finds(width, radius, looks_up, 
     np.testing.assert_array_equal(hamming_search(queries, words, radius), expected)
 
 
-def test_hamming_pairs_are_each_told_once_and_nothing_is_near_nothing():
+def test_nothing_is_near_nothing():
     words = np.array([[0], [1], [3], [2**64 - 1]], np.uint64)
-    assert hamming_pairs(words, 1).tolist() == [[0, 1], [1, 2]]
-    assert hamming_pairs(words[:0], 5).shape == (0, 2)
+    assert hamming_search(words[:0], words, 5).shape == hamming_search(words, words[:0], 5).shape == (0, 2)
 
 
 def test_bands_find_pairs_at_the_threshold_and_leave_out_what_is_far():
@@ -79,3 +78,17 @@ def test_cosine_pairs_against_all_and_nan_is_near_to_nothing(monkeypatch):
     expected = [(i, j) for i in range(300) for j in range(i + 1, 300) if vectors[i] @ vectors[j] >= 0.9]
     assert [tuple(pair) for pair in cosine_pairs(vectors, 0.9).tolist()] == expected
     assert expected
+
+
+@pytest.mark.parametrize("apart", [0.0, 2.5, 30.0])
+def test_level_pairs_are_those_that_comparing_all_finds(apart, monkeypatch):
+    monkeypatch.setattr(near, "_CELLS", 2**10)  # several blocks
+    random = np.random.default_rng(4)
+    levels = random.integers(0, 256, (60, 12)).astype(np.uint8)
+    moved = np.clip(levels + random.integers(-4, 5, levels.shape), 0, 255).astype(np.uint8)
+    levels = np.concatenate([levels, moved, levels[:5]])
+    gaps = np.abs(levels[:, None].astype(int) - levels).mean(axis=2)
+    expected = np.argwhere(np.triu(gaps <= apart, 1))
+    assert len(expected) >= 5
+    np.testing.assert_array_equal(level_pairs(levels, apart), expected)
+    assert level_pairs(levels[:0], apart).shape == level_pairs(levels[:1], apart).shape == (0, 2)

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from chiasm.dataset.split import SHARED_TEXT, Key, assign, check_splits, join, normalise_split, too_small
+from chiasm.dataset.joining import SHARED_TEXT
+from chiasm.dataset.split import Key, assign, check_splits, join, normalise_split, too_small
 
 
 def forms(seed: int = 0) -> list[Key]:
@@ -100,6 +101,46 @@ def test_join_is_transitive() -> None:
     assert join(keys, by_group=True) == ["g", "g", "g", "g", "e"]
     by_content = join(keys, by_group=False)
     assert by_content[0] == by_content[1] == by_content[2] != by_content[3]
+
+
+def components(keys: list[Key], tied: list[tuple[int, int]], by_group: bool) -> list[str]:
+    """Names of components by going from neighbour to neighbour."""
+
+    def holds(key: Key) -> set[str]:
+        texts = {c for c in key.contents if c.startswith("text:")}
+        common = {c for c in texts if sum(c in other.contents for other in keys) > SHARED_TEXT}
+        return set(key.contents) - common | ({f"group {key.group}"} if by_group and key.group else set())
+
+    held = [holds(key) for key in keys]
+    near = [
+        {j for j in range(len(keys)) if held[i] & held[j] or (i, j) in tied or (j, i) in tied} for i in range(len(keys))
+    ]
+    names: list[str] = []
+    for i in range(len(keys)):
+        found, new = {i}, {i}
+        while new:
+            new = set().union(*(near[j] for j in new)) - found
+            found |= new
+        groups = [g for j in found if by_group and (g := keys[j].group) is not None]
+        names.append(min(groups) if groups else min(keys[j].id for j in found))
+    return names
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_join_finds_the_components_of_a_naive_search(seed: int) -> None:
+    draw = random.Random(seed)
+    keys = [
+        Key(
+            f"r{draw.randrange(10**6)}",
+            draw.choice([None, None, f"g{draw.randrange(90)}"]),
+            contents=tuple(f"{kind}:{draw.randrange(n)}" for kind, n in (("bytes", 400), ("pixels", 400), ("text", 5))),
+        )
+        for _ in range(120)
+    ]
+    tied = [(draw.randrange(120), draw.randrange(120)) for _ in range(8)]
+    for by_group in (False, True):
+        assert join(keys, by_group=by_group, tied=tied) == components(keys, tied, by_group)
+    assert len(set(join(keys, by_group=True, tied=tied))) > 5
 
 
 def test_a_text_of_a_whole_class_ties_nothing() -> None:

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chiasm.errors import DataError
+
 BINS = 15
+"""Of the calibration error (Guo et al. 2017, section 4)."""
 COLDEST, HOTTEST = 1e-3, 1e3
 """Between these the temperature is sought."""
 
@@ -22,16 +25,23 @@ def softmax(logits: NDArray[np.float64], temperature: float = 1.0) -> NDArray[np
 def expected_calibration_error(
     probabilities: NDArray[np.float64], labels: NDArray[np.int64], bins: int = BINS
 ) -> float:
-    """The mean distance between confidence and accuracy, over `bins` equal intervals of the greatest probability, weighed by their rows
-    (Guo et al. 2017, arXiv 1706.04599, equation 3). probabilities: [n, k]; labels: int64 [n]; 0 where there are no rows.
-    """
+    """`calibration_error` of the greatest probability of each row. probabilities: [n, k]; labels: int64 [n]; 0 where there are no rows."""
     if not len(labels):
         return 0.0
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    surplus = np.bincount(place, weights=right.astype(np.float64) - confidence, minlength=bins)
-    return float(np.abs(surplus).sum() / len(labels))
+    return calibration_error(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels, bins)
+
+
+def calibration_error(confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int = BINS) -> float:
+    """Expected calibration error: how far the share of right answers lies from the confidence, over bins of equal width, 0 … 1, weighed by
+    their rows (Guo et al. 2017, arXiv 1706.04599, equation 3).
+
+    confidence: [n] of the class that was given, 0 … 1; right: bool [n]. A bin holds its upper end and not its lower one; the first holds 0 too.
+    Raises DataError for confidences outside of 0 … 1, or none."""
+    if not len(confidence) or not ((confidence >= 0) & (confidence <= 1)).all():
+        raise DataError("calibration needs confidences from 0 to 1, at least one")
+    place = np.searchsorted(np.arange(1, bins) / bins, confidence, side="left")
+    surplus = np.bincount(place, weights=right - confidence, minlength=bins)
+    return float(np.abs(surplus).sum() / len(confidence))
 
 
 def fit_temperature(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> float:

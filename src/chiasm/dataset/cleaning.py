@@ -67,6 +67,8 @@ def run(
     boilerplate, outlier. facts: rows refused by reason.
     """
     settings = with_preset(config.clean)
+    if settings == CleanConfig():  # nothing is asked for, and no measure read
+        return Outcome()
     checks = [check(sheet.measures, settings) for check in (_pictures, _sounds, _texts)]
     if settings.outlier is not None:
         checks.append(_measured_outliers(sheet.measures, settings.outlier))

@@ -1,4 +1,4 @@
-"""Items that are nearly the same: candidates by signatures (near.py), seen from the contents (alike.py) or by a trained model."""
+"""Items that are nearly the same: candidates (candidates.py), seen from the contents (alike.py) or by a trained model."""
 
 # pyright: reportUnknownParameterType=false
 # pyarrow ships no types.
@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import combinations, pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +13,11 @@ from numpy.typing import NDArray
 
 from chiasm.building import DedupConfig
 from chiasm.dataset.alike import THUMB, picture_error, same_numbers, sound_error
+from chiasm.dataset.candidates import candidates, of_one_text
 from chiasm.dataset.embed import embed_rows
 from chiasm.dataset.items import CROWD, Items, content_digests, media_items, text_items
 from chiasm.dataset.measure import content
-from chiasm.dataset.near import Pairs, cosine_pairs, distances, hamming_search, jaccards, minhash_pairs
+from chiasm.dataset.near import Pairs, cosine_pairs, distances, jaccards, minhash_pairs
 from chiasm.dataset.signatures import PERMUTATIONS, plain_text, shingles
 from chiasm.dataset.step import Embedder, Sheet
 from chiasm.errors import ConfigError, MediaError
@@ -26,10 +26,6 @@ from chiasm.modalities.image import picture_size, read_image
 from chiasm.modalities.media import read_bytes
 from chiasm.types import MODALITIES, Media
 
-BLANK = 0.002
-"""Pictures with less ink than this have nothing to compare."""
-FEW = 10
-"""Rows of one text whose media are compared whatever their signatures are."""
 LOADED = 4096
 """Items whose contents are in memory at a time while pairs are looked at."""
 MEAN, WORST, PART, DETAIL = 7.0, 15.0, 0.18, 0.36
@@ -56,13 +52,13 @@ def find_items(sheet: Sheet, config: DedupConfig, model: Embedder | None, *, nea
         items, words = media_items(measures, modality, digests["image" if modality == "image" else "other"])
         found[modality] = items
         if near and radius is not None:
-            pairs = _candidates(items, words, measures, modality, radius)
+            pairs = candidates(items, words, measures, modality, radius)
             if modality == "video":
                 told: Iterator[str | None] = (
                     f"{bits} of 256 bits" for bits in distances(words[pairs[:, 0]], words[pairs[:, 1]])
                 )
             else:
-                pairs = np.unique(np.concatenate([pairs, _of_one_text(items, texts)]), axis=0)
+                pairs = np.unique(np.concatenate([pairs, of_one_text(items, texts)]), axis=0)
                 told = _compared(sheet, numbers, modality, items, pairs)
             _learn(items, pairs, told)
     found["text"] = texts
@@ -79,71 +75,6 @@ def _learn(items: Items, pairs: Pairs, told: Iterable[str | None]) -> None:
             items.like.add((min(a, b), max(a, b)))
         elif how is not None:
             items.near[min(a, b), max(a, b)] = how
-
-
-def _candidates(items: Items, words: NDArray[np.uint64], measures: pa.Table, modality: str, radius: int) -> Pairs:
-    """Pairs of items whose signatures are near; of equal items, the first stands for all."""
-    chosen = np.sort(np.unique(items.kind, return_index=True)[1])
-    if modality == "image":  # the ink of the first picture is known
-        ink = np.array(measures.column("image_ink").to_pylist(), np.float64)[items.owner[chosen]]
-        chosen = chosen[(items.place[chosen] > 0) | ~(ink < BLANK)]
-    if len(chosen) < 2:
-        return np.zeros((0, 2), np.int64)
-    words = words[chosen]
-    codes, members = _grouped(words[:, :1] if modality == "image" else words)
-    if modality == "image":
-        # A part of one picture against the whole of another, both ways, since every picture is asked about and looked for.
-        parts, askers = np.unique(words, return_inverse=True)
-        near = hamming_search(parts[:, None], codes, radius)
-        pairs = _expand_parts(near, len(parts), askers.reshape(words.shape), members)
-    else:
-        pairs = _expand(hamming_search(codes, codes, radius), members)
-    return np.unique(np.sort(chosen[pairs], axis=1), axis=0)
-
-
-def _of_one_text(items: Items, texts: Items) -> Pairs:
-    """Pairs of different items whose rows have the same text, where few have it: flat or regular pictures, such as flags, are encoded anew into
-    other hashes."""
-    _, kinds, count = np.unique(texts.kind, return_inverse=True, return_counts=True)
-    shared = (count[kinds] > 1) & (count[kinds] <= FEW)
-    kind_of = dict(zip(texts.owner[shared].tolist(), texts.kind[shared].tolist(), strict=True))
-    together: dict[int, dict[int, int]] = defaultdict(dict)
-    for item, (kind, owner) in enumerate(zip(items.kind.tolist(), items.owner.tolist(), strict=True)):
-        if owner in kind_of:
-            together[kind_of[owner]].setdefault(kind, item)
-    pairs = [sorted(pair) for group in together.values() for pair in combinations(group.values(), 2)]
-    return np.array(pairs, np.int64).reshape(-1, 2)
-
-
-def _grouped(words: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], list[NDArray[np.int64]]]:
-    """The different hashes, and which items have each: the first CROWD of them."""
-    codes, inverse = np.unique(words, axis=0, return_inverse=True)
-    order = np.argsort(inverse.ravel(), kind="stable")
-    edges = np.searchsorted(inverse.ravel()[order], np.arange(len(codes) + 1))
-    return codes, [order[low : min(high, low + CROWD)] for low, high in pairwise(edges.tolist())]
-
-
-def _expand(near: Pairs, members: list[NDArray[np.int64]]) -> Pairs:
-    parts = [
-        np.stack(np.meshgrid(members[a], members[b], indexing="ij"), axis=-1).reshape(-1, 2)
-        for a, b in near.tolist()
-        if a <= b
-    ]
-    found = np.concatenate(parts) if parts else np.zeros((0, 2), np.int64)
-    return found[found[:, 0] != found[:, 1]]
-
-
-def _expand_parts(near: Pairs, parts: int, askers: NDArray[np.int64], members: list[NDArray[np.int64]]) -> Pairs:
-    """(part's hash, whole's hash) → (picture that has the part, picture that is the whole)."""
-    order = np.argsort(askers.ravel(), kind="stable")
-    edges = np.searchsorted(askers.ravel()[order], np.arange(parts + 1))
-    owners = order // askers.shape[1]
-    found: list[NDArray[np.int64]] = [np.zeros((0, 2), np.int64)]
-    for part, whole in near.tolist():
-        asking = owners[edges[part] : min(edges[part + 1], edges[part] + CROWD)]
-        found.append(np.stack(np.meshgrid(asking, members[whole], indexing="ij"), axis=-1).reshape(-1, 2))
-    pairs = np.concatenate(found)
-    return pairs[pairs[:, 0] != pairs[:, 1]]
 
 
 def _compared(
@@ -242,6 +173,8 @@ def _by_meaning(sheet: Sheet, cosine: float, model: Embedder | None, found: dict
         first = {
             int(row): item for item, (row, place) in enumerate(zip(items.owner, items.place, strict=True)) if place == 0
         }
+        known = np.array([int(row) in first for row in rows], np.bool_)  # a text among several is no item of its own
+        rows, vectors = rows[known], vectors[known]
         pairs = cosine_pairs(vectors, cosine)
         cosines = np.einsum("pe,pe->p", vectors[pairs[:, 0]], vectors[pairs[:, 1]])
         named = np.array([first[row] for row in rows.tolist()], np.int64)

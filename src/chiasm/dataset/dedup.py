@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from chiasm.config import BuildConfig
 from chiasm.dataset.copies import find_items
 from chiasm.dataset.items import Items, alike, like_pairs, row_pairs
 from chiasm.dataset.step import Embedder, Outcome, Sheet
+from chiasm.dataset.ties import Ties, same_text, tie
 from chiasm.sources import Progress
 from chiasm.types import MODALITIES, Rejected
 
@@ -63,15 +64,17 @@ def run(
         )
         for row, link in kept_by.items()
     }
-    tied = _ties(links, kept_by, settings)
+    tied = _ties(sheet, links, kept_by, settings)
     facts: dict[str, Any] = {
         "copies": sum(link.whole for link in links),
         "exact": sum(link.whole and link.exact for link in links),
         "removed": len(removed),
-        "tied": len(tied),
+        "tied": len(tied.pairs),
+        "untied": tied.left_out,
+        "largest_tied": tied.largest,
         "near": {name: len(items[name].near) for name in MODALITIES if items[name].near},
     }
-    return Outcome(removed=removed, tied=[(numbers[i], numbers[j]) for i, j in tied], facts=facts)
+    return Outcome(removed=removed, tied=[(numbers[i], numbers[j]) for i, j in tied.pairs], facts=facts)
 
 
 def _links(items: Mapping[str, Items], count: int, agree: str) -> list[Link]:
@@ -88,7 +91,7 @@ def _links(items: Mapping[str, Items], count: int, agree: str) -> list[Link]:
             whole = by_media if agree == "any" else len(told) == len(shared)
             how = ", ".join(_told(name, apart) for name, apart in told.items())
             links.append(Link(i, j, whole, not any(told.values()), how, by_media))
-    known = {(link.i, link.j) for link in links}
+    known = {(link.i, link.j) for link in links if link.whole or link.ties}  # not by the name of a class alone
     like = sorted(set().union(*(like_pairs(items[name]) for name in MODALITIES)) - known)
     return links + [Link(i, j, whole=False, exact=False, how="", ties=True) for i, j in like]
 
@@ -147,14 +150,19 @@ def _keep_best(links: Sequence[Link], order: Sequence[int]) -> dict[int, Link]:
     return gone
 
 
-def _ties(links: Sequence[Link], gone: Mapping[int, Link], settings: DedupConfig) -> list[tuple[int, int]]:
-    """Rows that stay and must lie in one split: those that are alike as a whole or in part, or of which one took away what was like the other."""
+def _ties(sheet: Sheet, links: Sequence[Link], gone: Mapping[int, Link], settings: DedupConfig) -> Ties:
+    """Rows that stay and must lie in one split: copies, and what is alike in part or by its text alone; or of which one took away what was."""
 
     def stays(row: int) -> int:
         link = gone.get(row)
         return row if link is None else link.i + link.j - row
 
+    def staying(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        found = [(stays(i), stays(j)) for i, j in pairs]
+        return [(min(pair), max(pair)) for pair in found if pair[0] != pair[1]]
+
     if settings.near == "keep":
-        return []
-    pairs = ((stays(link.i), stays(link.j)) for link in links if link.whole or link.ties)
-    return sorted({(min(pair), max(pair)) for pair in pairs if pair[0] != pair[1]})
+        return Ties([], 0, 1)
+    strong = staying((link.i, link.j) for link in links if link.whole or (link.ties and link.how))
+    weak = staying((link.i, link.j) for link in links if link.ties and not link.how)
+    return tie(strong, [*weak, *staying(same_text(sheet))], len(sheet.rows))

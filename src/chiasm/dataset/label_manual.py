@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from chiasm.dataset.agreement import krippendorff
 from chiasm.dataset.label_model import ABSTAIN, fit_dawid_skene
 from chiasm.dataset.labelling import Labelling
 from chiasm.errors import DataError
@@ -86,28 +86,12 @@ def agree(rows: Mapping[int, Mapping[str, str]]) -> dict[str, Any]:
     table = np.array(
         [[number[votes[name]] if name in votes else ABSTAIN for name in names] for votes in rows.values()], np.int64
     )
-    alpha = krippendorff_alpha(table)
+    alpha = krippendorff(np.where(table == ABSTAIN, np.nan, table).T, "nominal")
     facts: dict[str, Any] = {"annotators": len(names), "alpha": None if np.isnan(alpha) else alpha}
     if len(names) >= 3:
         accuracy = fit_dawid_skene(table, len(classes)).accuracy
         facts["estimated_accuracy"] = dict(zip(names, accuracy.tolist(), strict=True))
     return facts
-
-
-def krippendorff_alpha(votes: NDArray[np.int64]) -> float:
-    """Agreement beyond chance for nominal values (Krippendorff 2004, 11.3): 1 is perfect, 0 is chance; votes [n, m] with ABSTAIN where
-    an annotator said nothing. NaN where no two annotators saw the same row, or only one class occurs."""
-    classes = int(votes.max(initial=-1)) + 1
-    counts = np.stack([(votes == value).sum(axis=1) for value in range(classes)], axis=1) if classes else votes[:, :0]
-    counts = counts[counts.sum(axis=1) >= 2].astype(np.float64)
-    if not len(counts):
-        return float("nan")
-    units = counts.sum(axis=1)
-    disagree = ((units * units - (counts * counts).sum(axis=1)) / (units - 1)).sum()
-    total = counts.sum(axis=0)
-    n = total.sum()
-    expected = (n * n - (total * total).sum()) / (n - 1)
-    return float(1 - disagree / expected) if expected else float("nan")
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, Line | str]]:

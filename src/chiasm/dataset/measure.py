@@ -21,10 +21,12 @@ from chiasm.dataset.clean import check_record
 from chiasm.dataset.language import guess_language
 from chiasm.dataset.signatures import (
     CLIP_BYTES,
+    COLOUR_BYTES,
     MINHASH_BYTES,
     PICTURE_BYTES,
     SOUND_BYTES,
     clip_hash,
+    colour_cells,
     grey,
     minhash,
     picture_hash,
@@ -45,6 +47,7 @@ MEASURES = pa.schema(
         ("image_entropy", pa.float32()),
         ("image_ink", pa.float32()),
         ("image_hash", pa.list_(pa.binary(PICTURE_BYTES))),
+        ("image_colours", pa.list_(pa.binary(COLOUR_BYTES))),
         ("audio_seconds", pa.float32()),
         ("audio_rms", pa.float32()),
         ("audio_peak", pa.float32()),
@@ -74,9 +77,8 @@ image_entropy: bits of its grey levels, 0 … 8 · image_ink: share of pixels th
 audio_seconds · audio_rms: dB of full scale · audio_peak: 0 … 1 · audio_clipped: share of samples at full scale in runs of 3 or more ·
 audio_silent: share of 20 ms frames below SILENT_DB · video_seconds, _frames (of the stream), _width, _height ·
 text_characters, _words · text_declared: the language that the text says it is in · text_language, _confidence: ISO 639 guess and its
-probability (language.py) · text_quality: 0 … 1 and
-text_placeholder (wording.py) · text_digest: of each text, without case and punctuation · *_hash, text_minhash: signatures.py; the minhash is of
-all texts together.
+probability (language.py) · text_quality: 0 … 1 and text_placeholder (wording.py) · text_digest: of each text, without case and punctuation ·
+*_hash, image_colours, text_minhash: signatures.py; the minhash is of all texts together.
 """
 
 T = TypeVar("T", np.uint8, np.float32)
@@ -99,6 +101,7 @@ class Measuring:
         self._row: dict[str, object] = {}
         self._row.update(dict.fromkeys(MEASURES.names))
         self._hashes: dict[str, list[bytes]] = {"image": [], "audio": [], "video": []}
+        self._colours: list[bytes] = []
 
     def look(self, modality: str, data: bytes, decoded: NDArray[Any]) -> None:
         """One decoded medium (clean.Look)."""
@@ -108,6 +111,7 @@ class Measuring:
             width, height = picture_size(data)
             levels = content(grey(decoded), width, height)
             hashes.append(picture_hash(levels))
+            self._colours.append(colour_cells(content(decoded, width, height)))
             if first:
                 self._row.update(image_width=width, image_height=height, **picture_figures(levels))
         elif modality == "audio":
@@ -123,6 +127,7 @@ class Measuring:
     def row(self, texts: Sequence[Text]) -> dict[str, object]:
         """The finished row of a record that keeps `texts`."""
         self._row.update({f"{modality}_hash": hashes for modality, hashes in self._hashes.items()})
+        self._row["image_colours"] = self._colours
         self._row["text_digest"] = [text_digest(text.text) for text in texts]
         if texts:
             self._row.update(text_figures(texts[0].text), text_declared=texts[0].language)

@@ -7,7 +7,7 @@ Letters: N items that are searched · Q queries · W words of 64 bits of a hash 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 from math import comb
 
 import numpy as np
@@ -33,12 +33,6 @@ def as_words(hashes: list[bytes]) -> NDArray[np.uint64]:
 def distances(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Bits that differ, int64, of words [..., W] each."""
     return np.bitwise_count(one ^ other).sum(axis=-1, dtype=np.int64)
-
-
-def hamming_pairs(words: NDArray[np.uint64], radius: int) -> Pairs:
-    """Every pair i < j of the N hashes [N, W] that differ in at most `radius` bits, in order."""
-    found = hamming_search(words, words, radius)
-    return found[found[:, 0] < found[:, 1]]
 
 
 def hamming_search(queries: NDArray[np.uint64], words: NDArray[np.uint64], radius: int) -> Pairs:
@@ -200,6 +194,28 @@ def _meetings(bands: NDArray[np.uint64], crowd: int) -> NDArray[np.int64]:
         one, other = np.triu_indices(size, 1) if size <= crowd else (np.zeros(size - 1, np.int64), np.arange(1, size))
         parts.append((groups[:, one] * count + groups[:, other]).ravel())
     return np.unique(np.concatenate(parts))
+
+
+def level_pairs(levels: NDArray[np.uint8], apart: float) -> Pairs:
+    """Every pair i < j of the rows of uint8 [N, C] that differ by at most `apart` on average, in order.
+
+    Exact. Rows' means differ by no more than the rows do: in the order of their means, a row meets only those that come soon after it.
+    """
+    means = levels.mean(axis=1, dtype=np.float64)
+    order = np.argsort(means, kind="stable")
+    ranked, means = levels[order].astype(np.int16), means[order]
+    counts = np.searchsorted(means, means + apart + 1e-9, side="right") - np.arange(len(means)) - 1
+    blocks = np.cumsum(counts) // (_CELLS // 8)
+    edges = np.flatnonzero(np.diff(blocks, prepend=-1, append=-1))
+    kept: list[Pairs] = [_NO_PAIRS]
+    for first, last in pairwise(edges.tolist()):
+        many = counts[first:last]
+        one = np.repeat(np.arange(first, last), many)
+        other = np.arange(len(one)) - np.repeat(np.cumsum(many) - many, many) + one + 1
+        near = np.abs(ranked[one] - ranked[other]).sum(axis=1) <= apart * levels.shape[1]
+        kept.append(order[np.stack([one[near], other[near]], axis=1)])
+    found = np.sort(np.concatenate(kept), axis=1)
+    return found[np.lexsort((found[:, 1], found[:, 0]))]
 
 
 def cosine_pairs(vectors: NDArray[np.float32], cosine: float) -> Pairs:

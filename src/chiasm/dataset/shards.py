@@ -82,14 +82,13 @@ class Shard:
             return (reader.schema.metadata or {})[name]
 
     def rows(self, columns: Sequence[str] | None = None) -> pa.RecordBatch:
-        """The shard's rows, of all columns or of those named; they lie in the mapped file until they are looked at."""
+        """The shard's rows, of all columns or of those named; they lie in the mapped file until they are looked at.
+
+        Arrow is not told which columns are wanted: it then reads the whole batch, media included, into memory of its own
+        (IpcReadOptions.included_fields with the first column among them)."""
         with pa.memory_map(str(self._path)) as file, pa.ipc.open_file(file) as reader:
-            if columns is None:
-                return reader.get_batch(0)
-            fields = [reader.schema.get_field_index(name) for name in columns]
-        options = pa.ipc.IpcReadOptions(included_fields=sorted(fields))
-        with pa.memory_map(str(self._path)) as file, pa.ipc.open_file(file, options=options) as reader:
-            return reader.get_batch(0)
+            batch = reader.get_batch(0)
+        return batch if columns is None else batch.select([name for name in batch.schema.names if name in columns])
 
 
 def usable(path: Path) -> bool:

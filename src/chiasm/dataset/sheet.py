@@ -7,7 +7,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from chiasm.dataset.decisions import Decisions
+from chiasm.dataset.keys import ChosenKeys, ShardKeys
 from chiasm.dataset.measure import MEASURES
 from chiasm.dataset.schema import SCHEMA, from_arrow
-from chiasm.dataset.shards import CONTENTS, MEASURED, Shard
+from chiasm.dataset.shards import MEASURED, Shard
 from chiasm.dataset.split import Key
 from chiasm.types import Record
 
@@ -31,21 +32,16 @@ class ShardSheet:
     def __init__(self, shards: Sequence[Path], root: Path | None) -> None:
         self._root = root
         self._shards = [Shard(path) for path in shards]
-        keys: list[Key] = []
         pictures: list[NDArray[np.int64]] = []
-        measures: list[pa.RecordBatch] = []
         self._starts = [0]
+        self.measured = False
+        """Whether anything was measured of any row."""
         for shard in self._shards:
-            rows = shard.rows(["id", "image", "group", "split", CONTENTS, MEASURED])
-            columns = (rows.column(name).to_pylist() for name in ("id", "group", "split", CONTENTS))
-            keys += [
-                Key(key, group, split, tuple(contents)) for key, group, split, contents in zip(*columns, strict=True)
-            ]
+            rows = shard.rows(["image", MEASURED])
+            self.measured |= any(part.null_count < len(part) for part in rows.column(MEASURED).flatten())
             pictures.append(np.asarray(rows.column("image").value_lengths().fill_null(0)).astype(np.int64))
-            flat = rows.column(MEASURED).flatten()  # null where the struct is
-            measures.append(pa.RecordBatch.from_arrays(flat, schema=MEASURES))
-            self._starts.append(len(keys))
-        self._measures = pa.Table.from_batches(measures, MEASURES)
+            self._starts.append(self._starts[-1] + rows.num_rows)
+        keys = ShardKeys(self._shards, self._starts)
         self.decisions = Decisions(keys, np.concatenate([np.zeros(0, np.int64), *pictures]))
         self._open = lru_cache(_OPEN)(lambda number, columns: self._shards[number].rows(columns))
 
@@ -59,11 +55,18 @@ class ShardSheet:
 
     @property
     def keys(self) -> Sequence[Key]:
-        return [self.decisions.keys[row] for row in self.rows]
+        return ChosenKeys(self.decisions.keys, self.decisions.alive)
 
     @property
     def measures(self) -> pa.Table:
-        return self._measures if self.decisions.alive.all() else self._measures.take(pa.array(self.rows))
+        alive = self.decisions.alive
+        return self._measures if alive.all() else self._measures.take(pa.array(self.rows))
+
+    @cached_property
+    def _measures(self) -> pa.Table:
+        """Of all rows, in the mapped files: a page of them is in memory once a step has looked at it."""
+        parts = [shard.rows([MEASURED]).column(0).flatten() for shard in self._shards]  # null where the struct is
+        return pa.Table.from_batches([pa.RecordBatch.from_arrays(part, schema=MEASURES) for part in parts], MEASURES)
 
     @property
     def shards(self) -> int:

@@ -15,19 +15,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from chiasm.dataset.joining import Key, Rows
 from chiasm.dataset.stratify import stratified
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 VARIATION, CONCEPT = "variation", "concept"
-
-SHARED_TEXT = 20
-"""A text that more records than this share is the name of a class and not a copied caption: it ties nothing
-together.
-"""
 
 SMALLEST_TEST = 2
 ENOUGH_GROUPS = 10
@@ -37,18 +33,6 @@ Prescribed = Literal["keep", "repair", "ignore"]
 """What becomes of the splits that a source brings."""
 
 _ALIASES = {"val": VALIDATION, "valid": VALIDATION, "dev": VALIDATION, "training": TRAIN, "testing": TEST}
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """What the split needs to know of a record. contents: a digest for each medium (its bytes, its pixels)
-    and its single text.
-    """
-
-    id: str
-    group: str | None = None
-    split: str | None = None
-    contents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +76,11 @@ def assign(
     in several prescribed splits to train, whole; `ignore` assigns every row anew.
     """
     held = {TEST: test, VALIDATION: validation} if shares is None else dict(shares)
-    units = join(keys, by_group=False, tied=tied)
-    groups = join(keys, by_group=True, tied=tied)
+    rows = Rows.of(keys)
+    units = rows.join(by_group=False, tied=tied) if rule == "forms" else []
+    groups = rows.join(by_group=True, tied=tied)
     splits: list[str | None] = [
-        None if key.split is None or prescribed == "ignore" else normalise_split(key.split) for key in keys
+        None if split is None or prescribed == "ignore" else normalise_split(split) for split in rows.splits
     ]
     if prescribed == "repair":
         _repair(splits, groups)
@@ -108,10 +93,10 @@ def assign(
         found = stratified([(members[group], group) for group in _shuffled(members, seed)], strata, held, TRAIN)
         chosen = {index: found[group] for group in members for index in members[group]}
     else:
-        least = SMALLEST_TEST if len(free) == len(keys) and len(set(groups)) >= ENOUGH_GROUPS else 0
+        least = SMALLEST_TEST if len(free) == len(rows.ids) and len(set(groups)) >= ENOUGH_GROUPS else 0
         chosen = _by_groups(free, groups, held, seed, least)
     whole = tuple(chosen.get(index, TRAIN) if split is None else split for index, split in enumerate(splits))
-    leaks = check_splits(keys, whole, rule=rule, tied=tied)
+    leaks = _leaks(rows.ids, whole, rule, units, groups)
     return Assignment(whole, tuple(groups), tuple(leaks))
 
 
@@ -129,39 +114,8 @@ def too_small(
 
 
 def join(keys: Sequence[Key], *, by_group: bool, tied: Sequence[tuple[int, int]] = ()) -> list[str]:
-    """The name of each record's connected component: equal content joins records, pairs that are `tied` are joined, and with `by_group`
-    equal groups do too.
-
-    A component is named after its first group in alphabetical order, or its first id where none has a
-    group. (Union-find.)
-    """
-    parent = list(range(len(keys)))
-
-    def root(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
-    copies = Counter(content for key in keys for content in set(key.contents))
-    seen: dict[str, int] = {}
-    for index, key in enumerate(keys):
-        marks = [f"c{content}" for content in key.contents if not _is_class_name(content, copies)]
-        if by_group and key.group is not None:
-            marks.append(f"g{key.group}")
-        for mark in marks:
-            first = seen.setdefault(mark, index)
-            a, b = root(first), root(index)
-            parent[max(a, b)] = min(a, b)
-    for one, other in tied:
-        a, b = root(one), root(other)
-        parent[max(a, b)] = min(a, b)
-    names: dict[int, tuple[bool, str]] = {}
-    for index, key in enumerate(keys):
-        name = (False, key.group) if by_group and key.group is not None else (True, key.id)
-        where = root(index)
-        names[where] = min(names.get(where, name), name)
-    return [names[root(index)][1] for index in range(len(keys))]
+    """`joining.Rows.join` of `keys`."""
+    return Rows.of(keys).join(by_group=by_group, tied=tied)
 
 
 def check_splits(
@@ -176,56 +130,78 @@ def check_splits(
     groups: no joined group lies in two splits. forms: no content lies in two splits, no group of *concept*
     lies elsewhere, and every group in *variation* or *validation* has a form in train.
     """
+    rows = Rows.of(keys)
+    units = rows.join(by_group=False, tied=tied) if rule == "forms" else []
+    return _leaks(rows.ids, splits, rule, units, rows.join(by_group=True, tied=tied))
+
+
+def _leaks(
+    ids: Sequence[str], splits: Sequence[str], rule: str, units: Sequence[str], groups: Sequence[str]
+) -> list[str]:
     if rule == "groups":
         return [
-            f"group in {' and '.join(sorted(found))}: {', '.join(members[:3])}"
-            for found, members in _spread(join(keys, by_group=True, tied=tied), keys, splits)
-            if len(found) > 1
+            f"group in {' and '.join(sorted(found))}: {', '.join(members)}"
+            for found, members in _spread(groups, ids, splits, lambda found: len(found) > 1)
         ]
     leaks = [
-        f"equal content in {' and '.join(sorted(found))}: {', '.join(members[:3])}"
-        for found, members in _spread(join(keys, by_group=False, tied=tied), keys, splits)
-        if len(found) > 1
+        f"equal content in {' and '.join(sorted(found))}: {', '.join(members)}"
+        for found, members in _spread(units, ids, splits, lambda found: len(found) > 1)
     ]
-    for found, members in _spread(join(keys, by_group=True, tied=tied), keys, splits):
-        if CONCEPT in found and len(found) > 1:
-            leaks.append(f"concept also in {' and '.join(sorted(found - {CONCEPT}))}: {', '.join(members[:3])}")
-        if found & {VARIATION, VALIDATION} and TRAIN not in found:
-            leaks.append(f"variation without a form in train: {', '.join(members[:3])}")
+
+    def astray(found: frozenset[str]) -> bool:
+        return CONCEPT in found and len(found) > 1
+
+    def alone(found: frozenset[str]) -> bool:
+        return bool(found & {VARIATION, VALIDATION}) and TRAIN not in found
+
+    for found, members in _spread(groups, ids, splits, lambda found: astray(found) or alone(found)):
+        if astray(found):
+            leaks.append(f"concept also in {' and '.join(sorted(found - {CONCEPT}))}: {', '.join(members)}")
+        if alone(found):
+            leaks.append(f"variation without a form in train: {', '.join(members)}")
     return leaks
 
 
 def _spread(
-    components: Sequence[str], keys: Sequence[Key], splits: Sequence[str]
-) -> Iterable[tuple[set[str], list[str]]]:
-    """Splits and ids of each component."""
-    found: dict[str, set[str]] = defaultdict(set)
-    members: dict[str, list[str]] = defaultdict(list)
-    for component, key, split in zip(components, keys, splits, strict=True):
-        found[component].add(split)
-        members[component].append(key.id)
-    return [(found[component], members[component]) for component in found]
+    components: Sequence[str], ids: Sequence[str], splits: Sequence[str], wrong: Callable[[frozenset[str]], bool]
+) -> list[tuple[frozenset[str], list[str]]]:
+    """Splits and the first three ids of each component whose splits are wrong."""
+    alone = {split: frozenset((split,)) for split in set(splits)}
+    found: dict[str, frozenset[str]] = {}  # nearly all share the few of one split each
+    for component, split in zip(components, splits, strict=True):
+        known = found.setdefault(component, alone[split])
+        if split not in known:
+            found[component] = known | alone[split]
+    members: dict[str, list[str]] = {component: [] for component, those in found.items() if wrong(those)}
+    for component, key in zip(components, ids, strict=True) if members else ():
+        if component in members and len(members[component]) < 3:
+            members[component].append(key)
+    return [(found[component], some) for component, some in members.items()]
 
 
 def _follow_prescribed(splits: list[str | None], groups: Sequence[str]) -> None:
-    prescribed: dict[str, set[str]] = defaultdict(set)
+    if None not in splits:
+        return
+    prescribed: dict[str, str] = {}
     for split, group in zip(splits, groups, strict=True):
         if split is not None:
-            prescribed[group].add(split)
+            known = prescribed.setdefault(group, split)
+            prescribed[group] = TRAIN if TRAIN in (known, split) else min(known, split)
     for index, group in enumerate(groups):
-        if splits[index] is None and group in prescribed:
-            found = prescribed[group]
-            splits[index] = TRAIN if TRAIN in found else min(found)
+        if splits[index] is None:
+            splits[index] = prescribed.get(group)
 
 
 def _repair(splits: list[str | None], groups: Sequence[str]) -> None:
     """Groups in several prescribed splits go to train, so that what is left of the others tests honestly."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for split, group in zip(splits, groups, strict=True):
-        if split is not None:
-            found[group].add(split)
+    first: dict[str, str] = {}
+    several = {
+        group
+        for split, group in zip(splits, groups, strict=True)
+        if split is not None and first.setdefault(group, split) != split
+    }
     for index, group in enumerate(groups):
-        if len(found[group]) > 1:
+        if group in several:
             splits[index] = TRAIN
 
 
@@ -345,7 +321,3 @@ def _shuffled(groups: Iterable[str], seed: int, purpose: str = "hold out") -> li
 def _hash(seed: int, *parts: str) -> bytes:
     text = "\0".join((str(seed), *parts))
     return hashlib.blake2b(text.encode("utf8", "surrogatepass"), digest_size=16).digest()
-
-
-def _is_class_name(content: str, copies: Mapping[str, int]) -> bool:
-    return content.startswith("text:") and copies[content] > SHARED_TEXT

@@ -44,7 +44,7 @@ def run(
     if progress is not None:
         progress("split", 0, None)
     rows = [int(row) for row in sheet.rows]
-    place = {row: index for index, row in enumerate(rows)}
+    place = {row: index for index, row in enumerate(rows)} if tied else {}
     pairs = [(place[a], place[b]) for a, b in tied if a in place and b in place]
     strata = _strata(sheet, wanted.stratify, len(rows)) if wanted.stratify else None
     keys = sheet.keys
