@@ -14,8 +14,14 @@ def test_explain_writes_a_page_a_picture_and_json(made: Made, tmp_path: Path) ->
     found = as_json(*given, "--method", "occlusion", "--near", made.table, "--out", tmp_path / "why.html")
     assert set(found["maps"]) == {"text", "image"} and len(found["neighbours"]["image"]) == 5
     assert len(found["maps"]["text"]["words"]) == 3 and "area" in found["maps"]["image"]["curves"]
-    assert (tmp_path / "why.html").read_text().count("<img") > 2
-    assert "cosine similarity" in ok(*given, "--audio", sound, "--out", tmp_path / "map.png").stdout
+    page = (tmp_path / "why.html").read_text()
+    assert page.count("<img") > 2
+    shown = ok(*given, "--audio", sound, "--out", tmp_path / "map.png").stdout
+    assert "cosine similarity" in shown
+    checked = found["maps"]["image"]["curves"]
+    better = checked["area"]["deletion"] < checked["area"]["random"] < checked["area"]["insertion"]
+    assert checked["trusted"] is better and checked["verdict"].startswith("Both" if better else "Do not trust")
+    assert checked["verdict"] in page and shown.count(". Both are better") + shown.count(". Do not trust") == 3
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
 
 

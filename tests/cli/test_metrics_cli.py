@@ -68,6 +68,24 @@ def test_several_files_side_by_side(tmp_path):
     assert code == 0 and "1.jsonl" in out and "rouge_l" in out
 
 
+def test_files_of_different_items_are_told(tmp_path):
+    one, two = written(tmp_path, CAPTIONS, "one.jsonl"), written(tmp_path, CAPTIONS[:1], "two.jsonl")
+    code, _, said = run("caption", one, two, "--json")
+    assert code == 0 and "1 in all files, 1 more in " in said and said.strip().endswith("one.jsonl")
+    assert run("caption", one, one, "--json")[2] == ""
+
+
+def test_languages(tmp_path):
+    file = written(tmp_path, [{"id": 1, "candidate": "红苹果", "references": ["红苹果在桌上"]}])
+    assert figures("caption", file, "--language", "zh") == figures("caption", file, "--language", "zh-Hans")
+    assert (
+        figures("caption", file, "--language", "zh")["bleu_1"] > figures("caption", file, "--language", "de")["bleu_1"]
+    )
+    for code in ("xx", "chinese", ""):
+        found = run("caption", file, "--language", code)
+        assert found[0] == 2 and "no language of ISO 639-1; there are zh and ja" in found[2]
+
+
 def documented():
     """Each example of docs/metrics.md: (kind, lines, what is printed)."""
     found = []
@@ -139,6 +157,8 @@ def test_wrong_use(tmp_path):
     assert run("captions", file)[0] == 2
     assert run("caption", tmp_path / "none.jsonl")[0] == 3
     assert run("caption", file, "--open")[0] == 2
+    ranked = written(tmp_path, [{"id": 1, "ranked": ["a"], "relevant": ["a"]}], "r.jsonl")
+    assert "takes none apart" in run("retrieval", ranked, "--language", "de")[2]
     assert run("caption", file, file, "--per-item", tmp_path / "o")[0] == 2
     language = written(tmp_path, [{"id": 1, "log_likelihood": -1, "tokens": 1}], "l.jsonl")
     assert run("language", language, "--per-item", tmp_path / "o")[0] == 2

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chiasm.evaluate.metrics.ranks import retrieval
+from chiasm.evaluate.metrics.ranks import SharedKey, retrieval
 from chiasm.evaluate.retrieval import baseline
 from chiasm.evaluate.retrieval.baseline import correlate, fit_baseline
 from chiasm.evaluate.retrieval.raw import FRAMES, coarse_mel
-from chiasm.evaluate.retrieval.relevance import SharedKey
 
 
 def views(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from chiasm.evaluate.conversion import baselines
 from chiasm.evaluate.conversion.baselines import (
     blind_answers,
-    hit_rate,
     most_frequent,
     next_items,
     sound_classifier,
@@ -47,9 +47,7 @@ def test_blind_answers_are_the_prior_of_each_form() -> None:
 
 
 def test_rare_answers_are_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    from chiasm.evaluate.conversion.tasks import baselines as conversion_baselines
-
-    monkeypatch.setattr(conversion_baselines, "CLASSES", 2)
+    monkeypatch.setattr(baselines, "CLASSES", 2)
     train = ["red one"] * 3 + ["blue one"] * 2 + ["green one"]
     assert "g" not in text_classifier(train, ["r", "r", "r", "b", "b", "g"], ["green one"])
 
@@ -116,8 +114,3 @@ def test_pairs_come_back_and_strangers_never() -> None:
     assert found.co_occurrence[2] == found.popularity[2] == ["c", "a"]
     assert found.co_occurrence[3] == ["c", "a"]
     assert next_items([], [["a"]], 3).popularity == [[]]
-
-
-def test_hit_rate() -> None:
-    assert hit_rate([["a", "b"], ["c"]], ["b", "a"]) == 0.5
-    assert hit_rate([], []) == 0.0

@@ -11,23 +11,10 @@ import pytest
 import sacrebleu
 
 from chiasm.errors import DataError
-from chiasm.evaluate.metrics.boxes import (
-    box_average_precision,
-    foreground_score,
-    mask_score,
-    mask_table,
-    mean_iou,
-    overlaps,
-    resized,
-)
-from chiasm.evaluate.metrics.items import hit_at_k, mean_reciprocal_rank, reciprocal_rank
-from chiasm.evaluate.metrics.ranks import intervals
-from chiasm.evaluate.metrics.resampling import (
-    bootstrap,
-    paired_bootstrap,
-    rates,
-    ratio,
-)
+from chiasm.evaluate.metrics.bootstrap import bootstrap, intervals, paired_bootstrap, rates, ratio
+from chiasm.evaluate.metrics.detection import box_average_precision, overlaps
+from chiasm.evaluate.metrics.items import hit_at_k, reciprocal_rank
+from chiasm.evaluate.metrics.masks import foreground_score, mask_score, mask_table, mean_iou, resized
 from chiasm.evaluate.metrics.texts import (
     align_words,
     character_error_rate,
@@ -152,7 +139,7 @@ def test_ranking() -> None:
     np.testing.assert_array_equal(hit_at_k(ranked, wanted, 1), [0, 1, 0, 0])
     np.testing.assert_array_equal(hit_at_k(ranked, wanted, 2), [1, 1, 0, 0])
     np.testing.assert_array_equal(reciprocal_rank(ranked, wanted), [0.5, 1, 0, 0])
-    assert mean_reciprocal_rank(ranked, wanted) == 0.375 and mean_reciprocal_rank([], []) == 0
+    assert reciprocal_rank([], []).shape == (0,)
 
 
 def scenes(seed: int, pictures: int = 12) -> tuple[list[list[ScoredBox]], list[list[Box]]]:
@@ -175,6 +162,11 @@ def scenes(seed: int, pictures: int = 12) -> tuple[list[list[ScoredBox]], list[l
     return found, truth
 
 
+def overlap(a: Box | ScoredBox, b: Box) -> float:
+    one, two = (np.array([[box.x0, box.y0, box.x1, box.y1]]) for box in (a, b))
+    return float(overlaps(one, two)[0, 0])
+
+
 def naive_precision(found: list[list[ScoredBox]], truth: list[list[Box]], label: str, least: float) -> float:
     """Average precision, one found box and one recall level after the other."""
     ranked = sorted(
@@ -185,8 +177,8 @@ def naive_precision(found: list[list[ScoredBox]], truth: list[list[Box]], label:
     free = [[box for box in boxes if box.label == label] for boxes in truth]
     total, right, curve = sum(map(len, free)), 0, []
     for seen, (_, place, box) in enumerate(ranked, 1):
-        best = max(free[-place], key=lambda other: overlaps([box], [other])[0, 0], default=None)
-        if best is not None and overlaps([box], [best])[0, 0] >= least:
+        best = max(free[-place], key=lambda other: overlap(box, other), default=None)
+        if best is not None and overlap(box, best) >= least:
             free[-place].remove(best)
             right += 1
         curve.append((right / total, right / seen))
@@ -251,19 +243,28 @@ def _flat(boxes: list[list[Box]] | list[list[ScoredBox]]) -> list[tuple[int, Box
     return [(place, box) for place, several in enumerate(boxes) for box in several]
 
 
+def test_pictures_of_a_group_are_resampled_together() -> None:
+    found, truth = scenes(0)
+    twice = box_average_precision([*found, *found], [*truth, *truth], group=np.tile(np.arange(len(truth)), 2))
+    once, alone = box_average_precision(found, truth), box_average_precision([*found, *found], [*truth, *truth])
+    assert twice.high - twice.low == pytest.approx(once.high - once.low, rel=0.1)
+    assert alone.high - alone.low < 0.85 * (once.high - once.low)
+
+
 def test_average_precision_at_its_ends() -> None:
     truth = [[Box(0, 0, 0.5, 0.5, "cat")], [], [Box(0.5, 0.5, 1, 1, "cat"), Box(0, 0, 0.2, 0.2, "dog")]]
     perfect = [[ScoredBox(box.x0, box.y0, box.x1, box.y1, box.label, 0.9) for box in boxes] for boxes in truth]
-    assert box_average_precision(perfect, truth).by_class == {"cat": 1, "dog": 1}
+    assert box_average_precision(perfect, truth).by_class == pytest.approx({"cat": 1, "dog": 1})
     assert box_average_precision([[], [], []], truth).mean == 0
     # The one dog is found, but a surer false dog elsewhere halves its precision.
     worse = [*perfect[:1], [ScoredBox(0, 0, 1, 1, "dog", 0.99)], perfect[2]]
-    assert box_average_precision(worse, truth).by_class == {"cat": 1, "dog": 0.5}
+    assert box_average_precision(worse, truth).by_class == pytest.approx({"cat": 1, "dog": 0.5})
     with pytest.raises(DataError, match="no picture has a true box"):
         box_average_precision([[]], [[]])
     with pytest.raises(DataError, match="for each picture"):
         box_average_precision([], truth)
-    assert overlaps([Box(0, 0, 0, 0, "cat")], [Box(0, 0, 0, 0, "cat")])[0, 0] == 0
+    assert overlap(Box(0, 0, 0, 0, "cat"), Box(0, 0, 0, 0, "cat")) == 0
+    assert box_average_precision(worse, truth).hits.tolist() == [1, 0, 2]
 
 
 def test_mean_iou_pools_pixels_over_the_set() -> None:

@@ -13,7 +13,9 @@ import pytest
 from evaluate_cases import shapes
 from numpy.typing import NDArray
 
-from chiasm.cli.conversions import conversion_tables, measure_converting
+from chiasm.cli.conversions import conversion_tables
+from chiasm.cli.evaluate_job import Job, measure_converting
+from chiasm.cli.progress import Progress as Bars
 from chiasm.config import RunConfig, load_config
 from chiasm.dataset.table import Table
 from chiasm.declare import TaskConfig
@@ -106,7 +108,19 @@ def test_right_texts_score_full_and_empty_ones_nothing(shapes_table: Table) -> N
     assert len(test["examples"]) == 12 and all(one["right"] for one in test["examples"])
     empty = Fake(shapes_table.path, declared, lambda *_: Converted(text=""))
     test = measure(empty)["caption"]["splits"]["test"]
-    assert value(test, "exact_match") == 0.0 and value(test, "chrf") == 0.0
+    assert value(test, "exact_match") == 0.0 and value(test, "chrf") == 0.0 and value(test, "novel") == 0.0
+
+
+def test_a_writer_that_repeats_what_it_read_is_seen(shapes_table: Table) -> None:
+    declared = {"caption": {"given": ["image"], "wanted": "text.en"}}
+    parrot = Fake(shapes_table.path, declared, lambda *_: Converted(text="Tiny red circle."))
+    test = measure(parrot)["caption"]["splits"]["test"]
+    assert value(test, "novel") == 0.0 and test["ceilings"]["true texts"]["novel"]["value"] == 1.0
+    assert test["details"]["variety"] == {"distinct_1": 0.05, "distinct_2": 0.05, "vocabulary": 3, "texts": 0.05}
+    true = test["details"]["variety_true"]
+    # Twenty texts "large COLOUR SHAPE": 1 + 5 + 4 words, 5 + 20 pairs.
+    assert true == {"distinct_1": round(10 / 60, 6), "distinct_2": round(25 / 40, 6), "vocabulary": 10, "texts": 1.0}
+    assert "10 different words" in test["notes"]["of the true texts"]
 
 
 def test_voices_are_told_apart(shapes_table: Table) -> None:
@@ -325,10 +339,16 @@ def test_a_real_run_end_to_end(shapes_table: Table, tmp_path: Path) -> None:
     hear = found.to_json()["hear"]["splits"]["test"]
     assert set(hear["by"]) >= {"seen voices", "unseen voices"} and hear["n"] == 12
     evaluation = measured_conversions(model, shapes_table, found, on_table=True, retrieval=None)
-    shown = measure_converting(model, shapes_table, None, ["caption"], False, 6, 0, lambda *_: None, dict)
+    job = Job(
+        run, shapes_table, splits=[], baseline=False, tasks=["caption"], all_tasks=False, most=6, protocols=[], by=[],
+        against=None, ratings=None, seed=0, report=None, device="cpu",
+    )  # fmt: skip
+    shown = measure_converting(job, model, Bars())
     assert shown["conversion"] == {"caption": evaluation["conversion"]["caption"]}
-    assert [grid.row_count for grid in conversion_tables(evaluation)] == [3, 2]
+    assert [grid.row_count for grid in conversion_tables(evaluation)] == [4, 2]
     with pytest.raises(ConfigError, match="choose one"):
-        measure_converting(model, shapes_table, None, ["caption"], True, 6, 0, lambda *_: None, dict)
+        measure_converting(replace(job, all_tasks=True), model, Bars())
+    with pytest.raises(ConfigError, match="has no space, which downstream would measure"):
+        measure_converting(replace(job, tasks=[], protocols=["downstream"]), model, Bars())
     page = write_report(run, shapes_table, model, evaluation, tmp_path / "report.html").read_text(encoding="utf8")
     assert "a picture → words (en)" in page and "<audio controls" in page and "sound classifier" in page

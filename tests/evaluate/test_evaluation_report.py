@@ -18,7 +18,8 @@ from chiasm.errors import MachineError
 from chiasm.evaluate.pages.charts import Rule, Series, line_chart, number, thin, ticks
 from chiasm.evaluate.pages.curves import read_log
 from chiasm.evaluate.pages.facts import findings, percent, verdict
-from chiasm.evaluate.pages.report import linked, write_report
+from chiasm.evaluate.pages.page import linked
+from chiasm.evaluate.pages.report import write_report
 from chiasm.evaluate.retrieval.protocol import evaluate
 from chiasm.types import Label, Record, Text
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chiasm.evaluate.metrics.ranks import intervals
-from chiasm.evaluate.metrics.resampling import bootstrap, rates, ratio
+from chiasm.evaluate.metrics.bootstrap import bootstrap, intervals, rates, ratio
 
 pytestmark = pytest.mark.slow
 

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from chiasm.errors import DataError, ModelError
+from chiasm.evaluate.metrics.bootstrap import intervals
 from chiasm.evaluate.metrics.ranks import (
+    SharedKey,
     accuracy,
     average_precision,
     chance,
-    intervals,
     places,
     ranks,
     retrieval,
 )
-from chiasm.evaluate.retrieval.relevance import Listed, SharedKey
 
 
 def one_hot(index: int, size: int) -> np.ndarray:
@@ -41,6 +41,12 @@ def naive(score: np.ndarray, wanted: np.ndarray) -> tuple[float, dict[int, float
     return float(np.mean(rank)), {k: float(np.mean(v)) for k, v in hits.items()}, float(np.mean(precision))
 
 
+def listed(wanted: np.ndarray) -> SharedKey:
+    """Any relevance, bool [Q, G], as a key a query."""
+    key = np.arange(len(wanted))
+    return SharedKey(np.where(key[:, None] == key, key, -1), np.where(wanted.T, key, -1))
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_ties_and_several_relevant_agree_with_every_possible_order(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -51,7 +57,7 @@ def test_ties_and_several_relevant_agree_with_every_possible_order(seed: int) ->
     found = places(
         scores,
         np.eye(gallery, dtype=np.float32),
-        Listed([np.flatnonzero(w) for w in wanted], gallery),
+        listed(wanted),
         block=4,
     )
     for q in range(9):

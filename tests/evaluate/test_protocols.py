@@ -39,7 +39,7 @@ def test_the_json_holds_every_pair_beside_chance_and_baseline(shapes_table: Tabl
     assert set(found["zero_shot"]["test"]["image"]) == {"colour", "shape"}  # "kind" has one value
     assert found["table"]["rows"] == 80 and found["table"]["version"] == shapes_table.version
     assert set(found["gap"]["test"]) == {"text-image", "text-audio", "image-audio"}
-    further = {"fairness", "downstream", "probes", "pointing"}
+    further = {"captions", "fairness", "downstream", "probes", "pointing"}
     assert {stage for stage, _, _ in stages} == {"embed", "baseline", "score", *further}
     assert stages[-1][1] == stages[-1][2]
 

@@ -10,8 +10,9 @@ import pytest
 from evaluate_cases import HOSTILE, picture, tone
 from sklearn.metrics import cohen_kappa_score
 
+from chiasm.dataset.agreement import krippendorff
 from chiasm.errors import ConfigError, DataError, MediaError
-from chiasm.evaluate.metrics.agreement import cohen, krippendorff, krippendorff_interval
+from chiasm.evaluate.metrics.agreement import cohen, krippendorff_interval
 from chiasm.evaluate.rating.read import read_sheets, sign_test
 from chiasm.evaluate.rating.sheets import Result, key_of, make_sheet, read_results, systems_of
 

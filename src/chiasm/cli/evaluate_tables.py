@@ -1,4 +1,4 @@
-"""For the terminal: what an evaluation found beside retrieval, a table a protocol."""
+"""For the terminal: what an evaluation found, a table a split and protocol."""
 
 from __future__ import annotations
 
@@ -9,18 +9,92 @@ if TYPE_CHECKING:
     from rich.table import Table as Grid
 
 
-def further_tables(result: Mapping[str, Any]) -> list[Grid]:
-    """Fairness, probes, pointing and downstream of each split; those of which there is anything."""
-    makers = {"fairness": _fairness, "probes": _probes, "pointing": _pointing, "downstream": _downstream}
-    grids = [
-        make(split, found) for name, make in makers.items() for split, found in result.get(name, {}).items() if found
+def all_tables(result: Mapping[str, Any]) -> list[Grid]:
+    """What `evaluate_job.measure` gives."""
+    from chiasm.cli.conversions import conversion_tables
+
+    ratings = [_ratings(result["ratings"])] if "ratings" in result else []
+    further = [
+        make(split, found) for name, make in _FURTHER.items() for split, found in result.get(name, {}).items() if found
     ]
-    return grids + ([_ratings(result["ratings"])] if "ratings" in result else [])
+    return [*_retrieval_tables(result), *further, *ratings, *_against_tables(result), *conversion_tables(result)]
 
 
-def against_tables(result: Mapping[str, Any]) -> list[Grid]:
-    from chiasm.cli.evaluate import make_grid
+def _retrieval_tables(result: Mapping[str, Any]) -> list[Grid]:
+    """One table a split and gallery, and the zero-shot figures."""
+    galleries = {"retrieval": "among the split's own items", "retrieval_full": "among all items of the table"}
+    grids = [
+        retrieval_table(f"{split}: {gallery}", directions)
+        for key, gallery in galleries.items()
+        for split, directions in result[key].items()
+        if directions
+    ]
+    labelled = [
+        (split, modality, label, entry)
+        for split, by_modality in result["zero_shot"].items()
+        for modality, by_label in by_modality.items()
+        for label, entry in by_label.items()
+    ]
+    return [*grids, *([_zero_shot_table(labelled)] if labelled else [])]
 
+
+def retrieval_table(title: str, directions: Mapping[str, Any]) -> Grid:
+    """Each direction's figures; R@1 with its 95 % interval, the baseline's and chance's."""
+    figures = ("R@1", "95 %", "R@5", "R@10", "median rank", "mAP", "baseline R@1", "chance R@1")
+    grid = make_grid(title, ("query → found", "n", "gallery", *figures))
+    for direction, entry in directions.items():
+        low, high = entry["interval"]["r1"]
+        baseline = entry.get("baseline")
+        grid.add_row(
+            direction.replace("->", " → "),
+            f"{entry['n']:,}",
+            f"{entry['gallery']:,}",
+            f"{entry['r1']:.3f}",
+            f"{low:.3f}–{high:.3f}",
+            f"{entry['r5']:.3f}",
+            f"{entry['r10']:.3f}",
+            f"{entry['median_rank']:g}",
+            f"{entry['map']:.3f}",
+            f"{baseline['r1']:.3f}" if baseline else "–",
+            f"{entry['chance']['r1']:.4f}",
+        )
+    return grid
+
+
+def _zero_shot_table(labelled: list[tuple[str, str, str, Mapping[str, Any]]]) -> Grid:
+    from rich.markup import escape
+
+    figures = ("n", "classes", "accuracy", "95 %", "majority", "chance")
+    grid = make_grid("zero-shot classification", ("split", "item", "label", *figures))
+    for split, modality, label, entry in labelled:
+        low, high = entry["interval"]
+        grid.add_row(
+            escape(split),
+            modality,
+            escape(label),
+            f"{entry['n']:,}",
+            str(entry["classes"]),
+            f"{entry['accuracy']:.3f}",
+            f"{low:.3f}–{high:.3f}",
+            f"{entry['majority']:.3f}",
+            f"{entry['chance']:.4f}",
+        )
+    return grid
+
+
+def make_grid(title: str, names: tuple[str, ...]) -> Grid:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    # Names of splits and labels come from data: as Text they are never read as markup.
+    grid = Grid(title=Text(title, "bold"), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for place, name in enumerate(names):
+        grid.add_column(name, justify="left" if place == 0 else "right", no_wrap=True)
+    return grid
+
+
+def _against_tables(result: Mapping[str, Any]) -> list[Grid]:
     if "against" not in result:
         return []
     names = ("split", "query", "metric", "this", "other", "difference", "95 %", "p", "better")
@@ -42,9 +116,30 @@ def against_tables(result: Mapping[str, Any]) -> list[Grid]:
     return [grid]
 
 
-def _fairness(split: str, found: Mapping[str, Any]) -> Grid:
-    from chiasm.cli.evaluate import make_grid
+def _captions(split: str, found: Mapping[str, Any]) -> Grid:
+    names = ("query → found", "n", "gallery", "R@1", "95 %", "R@5", "R@10", "median", "mAP", "chance")
+    grid = make_grid(f"{split}: several captions each, any of its own is right; folds apart", names)
+    for one in found.values():
+        searches = {"": one["all"]}
+        if "folds" in one:
+            searches[f", {one['folds']['count']} × {one['folds']['size']:,}"] = one["folds"]["directions"]
+        for words, directions in searches.items():
+            for way, e in directions.items():
+                ranks = (f"{e['r5']:.3f}", f"{e['r10']:.3f}", f"{e['median_rank']:g}", f"{e['map']:.3f}")
+                ends = _ends(e["interval"]["r1"])
+                grid.add_row(
+                    _arrow(way) + words,
+                    f"{e['n']:,}",
+                    f"{e['gallery']:,}",
+                    f"{e['r1']:.3f}",
+                    ends,
+                    *ranks,
+                    f"{e['chance']['r1']:.4f}",
+                )
+    return grid
 
+
+def _fairness(split: str, found: Mapping[str, Any]) -> Grid:
     grid = make_grid(f"{split}: by group", ("by", "query", "gap", "95 %", "p (Holm)", "best", "worst"))
     for attribute, queries in found.items():
         for query, entry in queries.items():
@@ -58,8 +153,6 @@ def _fairness(split: str, found: Mapping[str, Any]) -> Grid:
 
 
 def _probes(split: str, found: Mapping[str, Any]) -> Grid:
-    from chiasm.cli.evaluate import make_grid
-
     grid = make_grid(f"{split}: probes", ("probe", "value", "95 %", "chance", "n"))
     for probe, one in found.items():
         rows = (
@@ -71,8 +164,6 @@ def _probes(split: str, found: Mapping[str, Any]) -> Grid:
 
 
 def _ratings(one: Mapping[str, Any]) -> Grid:
-    from chiasm.cli.evaluate import make_grid
-
     grid = make_grid("ratings by people", ("file", "Spearman", "95 %", "chance", "n"))
     grid.add_row(_text(one["file"]), *_rated(one))
     return grid
@@ -85,8 +176,6 @@ def _rated(entry: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _pointing(split: str, found: Mapping[str, Any]) -> Grid:
-    from chiasm.cli.evaluate import make_grid
-
     names = (
         "method",
         "in the box",
@@ -107,8 +196,6 @@ def _pointing(split: str, found: Mapping[str, Any]) -> Grid:
 
 
 def _downstream(split: str, found: Mapping[str, Any]) -> Grid:
-    from chiasm.cli.evaluate import make_grid
-
     names = ("item", "label", "linear probe", "95 %", "kNN", "k a class", "majority", "n")
     grid = make_grid(f"{split}: what the vectors can be used for", names)
     for modality, labels in found.items():
@@ -133,3 +220,12 @@ def _text(words: str) -> str:
     from rich.markup import escape
 
     return escape(words)
+
+
+_FURTHER = {
+    "captions": _captions,
+    "fairness": _fairness,
+    "probes": _probes,
+    "pointing": _pointing,
+    "downstream": _downstream,
+}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from chiasm.cli.output import Device, Json, check_file, print_json, say, show
+
+if TYPE_CHECKING:
+    from chiasm.evaluate.explain.explain import Explanation
 
 
 class Method(StrEnum):
@@ -61,12 +65,22 @@ def explain(
     if out is not None:
         write_explanation(out, found, given, run.resolve().name, neighbours)
     if as_json:
-        told = {
-            name: [{k: v for k, v in one.items() if k != "picture"} for one in some]
-            for name, some in neighbours.items()
-        }
-        print_json(found.to_json() | ({"neighbours": told} if told else {}))
+        print_json(found.to_json() | _told(neighbours))
         return
+    _show(found, neighbours)
+    if out is not None:
+        say(f"written: {out}")
+
+
+def _told(neighbours: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """The neighbours without their pictures, which are for the page."""
+    told = {
+        name: [{k: v for k, v in one.items() if k != "picture"} for one in some] for name, some in neighbours.items()
+    }
+    return {"neighbours": told} if told else {}
+
+
+def _show(found: Explanation, neighbours: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     show(f"cosine similarity {found.score:.3f}, explained by {found.method}")
     for name, one in found.maps.items():
         if one.names:
@@ -74,10 +88,7 @@ def explain(
             show(f"{name}: " + ", ".join(f"{word} {value:.3f}" for value, word in ranked[:8]))
         if one.curves is not None:
             areas = one.curves.areas()
-            show(
-                f"{name}: area deleted {areas['deletion']:.3f}, inserted {areas['insertion']:.3f}, random order {areas['random']:.3f}"
-            )
+            told = f"deleted {areas['deletion']:.3f}, inserted {areas['insertion']:.3f}, random order {areas['random']:.3f}"
+            show(f"{name}: area {told}. {one.curves.verdict}")
     for name, some in neighbours.items():
         show(f"nearest to the {name}: " + " · ".join(f"{one['text']} ({one['score']:.2f})" for one in some))
-    if out is not None:
-        say(f"written: {out}")

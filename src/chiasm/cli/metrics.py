@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,18 @@ if TYPE_CHECKING:
 NAMES = "caption, vqa, retrieval, classification, asr, translation, detection, segmentation, generation, language, representation, recommendation"
 
 
+TEXTS = ("caption", "vqa", "asr", "translation", "generation")
+"""The kinds whose texts are taken apart."""
+
+_CODES = """
+aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en eo es et eu fa ff fi fj fo fr
+fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li
+ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg
+si sk sl sm sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu
+"""
+"""Languages in two letters (ISO 639-1)."""
+
+
 def metrics(
     kind: Annotated[str, typer.Argument(help=f"What the lines hold: {NAMES}.", metavar="KIND")],
     files: Annotated[
@@ -28,7 +41,8 @@ def metrics(
         bool, typer.Option("--tokenized", help="Take texts as they are, words parted by spaces.")
     ] = False,
     language: Annotated[
-        str, typer.Option(help="Of the texts: zh and ja are taken apart by characters.", metavar="CODE")
+        str,
+        typer.Option(help="Of the texts, in two letters: zh and ja are taken apart by characters.", metavar="CODE"),
     ] = "en",
     open_answers: Annotated[
         bool, typer.Option("--open", help="Of vqa: CIDEr of the answers as well, for those of more than a word or two.")
@@ -48,29 +62,54 @@ def metrics(
 
     if kind not in KINDS:
         raise ConfigError(f"no metrics of kind {kind!r}; there are {', '.join(KINDS)}")
-    if open_answers and kind != "vqa":
-        raise ConfigError(f"--open is for vqa; {kind} has no answers")
+    _check_options(kind, tokenized, language, open_answers)
     if per_item is not None:
         if len(files) > 1:
             raise ConfigError("--per-item writes one file: give one file of results")
         check_file(per_item)
+    asked = Asked(tokenized, language.lower().split("-")[0], open_answers)
     results: dict[str, dict[str, float]] = {}
+    ids: dict[str, set[str]] = {}
     for file in files:
         lines = read_lines(file)
+        ids[str(file)] = {line.id for line in lines}
         try:
-            found = measure(kind, lines, Asked(tokenized, language, open_answers))
+            found = measure(kind, lines, asked)
         except DataError as error:
             said = str(error)
             raise DataError(said if said.startswith(str(file)) else f"{file}: {said}") from None
         results[str(file)] = dict(found.figures)
         if per_item is not None:
             _write_items(per_item, kind, lines, found)
+    _note_other_items(ids)
     if as_json:
         print_json(results if len(results) > 1 else next(iter(results.values())))
         return
     _show(kind, results)
     if per_item is not None:
         say(f"written: {per_item}")
+
+
+def _check_options(kind: str, tokenized: bool, language: str, open_answers: bool) -> None:
+    """Raises ConfigError for what would be passed over in silence."""
+    if open_answers and kind != "vqa":
+        raise ConfigError(f"--open is for vqa; {kind} has no answers")
+    if kind not in TEXTS and (tokenized or language != "en"):
+        raise ConfigError(f"--tokenized and --language are for texts ({', '.join(TEXTS)}); {kind} takes none apart")
+    if language.lower().split("-")[0] not in _CODES.split():
+        raise ConfigError(
+            f"--language: {language!r} is no language of ISO 639-1; there are zh and ja, which are taken apart by characters, and en, de, fr "
+            "… by words"
+        )
+
+
+def _note_other_items(ids: Mapping[str, set[str]]) -> None:
+    """Figures of different items do not compare."""
+    shared = set.intersection(*ids.values())
+    own = {name: len(some - shared) for name, some in ids.items()}
+    if any(own.values()):
+        told = ", ".join(f"{count:,} more in {name}" for name, count in own.items() if count)
+        say(f"note: not the same items, so the figures do not compare: {len(shared):,} in all files, {told}")
 
 
 def _write_items(path: Path, kind: str, lines: list[Line], found: Found) -> None:

@@ -93,7 +93,7 @@ def read(
 
 
 def _show(title: str, figure: str, entry: Mapping[str, Any]) -> None:
-    from chiasm.cli.evaluate import make_grid
+    from chiasm.cli.evaluate_tables import make_grid
 
     agreed = entry["agreement"]
     said = "" if agreed is None else f", Krippendorff's alpha {agreed['alpha']:.3f}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from chiasm.config import SystemRunConfig, dump_config, load_run
+from chiasm.dataset.place import absolute
 from chiasm.errors import ChiasmError, ConfigError, Interrupted, MachineError
 from chiasm.evaluate.comparison.downstream import Measured
 from chiasm.evaluate.comparison.measured import measure_run
@@ -153,7 +154,7 @@ def _configure(
     tree = {
         "system": entrant.system,
         "change": dict(entrant.change),
-        "data": {"table": str(entrant.table.resolve())},
+        "data": {"table": absolute(entrant.table)},
         **tried,
         "train": loop,
     }

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from chiasm.evaluate.pages.charts import Rule, Series, line_chart, number
+from chiasm.evaluate.pages.charts import Rule, Series, line_chart
 from chiasm.evaluate.pages.curves import read_log
-from chiasm.evaluate.pages.facts import machine_facts, percent
-from chiasm.evaluate.pages.report import write_page
+from chiasm.evaluate.pages.facts import machine_facts
+from chiasm.evaluate.pages.page import render, write_page
 
 
 def write_comparison(out: Path, comparison: Mapping[str, Any]) -> Path:
@@ -24,23 +22,16 @@ def write_comparison(out: Path, comparison: Mapping[str, Any]) -> Path:
     """
     write_page(out / "compare.json", json.dumps(comparison, ensure_ascii=False, indent=2) + "\n")
     rows = comparison["rows"]
-    pages = Environment(
-        loader=PackageLoader("chiasm.evaluate"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    pages.filters.update(percent=percent, number=number, figure=figure, words=words, file_name=file_name)
-    page = pages.get_template("compare.html").render(
+    page = render(
+        "compare.html",
         rows=rows,
         fusions=_fusions(rows),
         verdict=verdict(rows),
         charts=[chart for row in rows if (chart := loss_chart(row, out / row["name"]))],
         tables=list(dict.fromkeys(Path(row["table"]).name for row in rows)),
         seed=comparison["seed"],
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         machine=machine_facts(),
+        filters={"figure": figure, "words": words, "file_name": file_name},
     )
     write_page(out / "compare.html", page)
     return out / "compare.html"

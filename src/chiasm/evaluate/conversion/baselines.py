@@ -113,12 +113,6 @@ def next_items(sessions: Sequence[Sequence[str]], histories: Sequence[Sequence[s
     return NextItems(popular, together)
 
 
-def hit_rate(given: Sequence[Sequence[str]], truth: Sequence[str]) -> float:
-    """The share of rows whose true item is among those given (hit@k for lists of k). 0 of no rows."""
-    hits = [item in row for row, item in zip(given, truth, strict=True)]
-    return float(np.mean(hits)) if hits else 0.0
-
-
 def _incidence(make: Any, sessions: Sequence[Sequence[str]], index: dict[str, int]) -> Any:
     """[sessions, items], 1 where the item is in the session."""
     pairs = [(row, index[item]) for row, session in enumerate(sessions) for item in set(session)]

@@ -12,6 +12,7 @@ FIGURES = {
     "word_error_rate": "word error rate (less is better)",
     "character_error_rate": "character error rate (less is better)",
     "words_right": "words right",
+    "novel": "not written in training",
     "macro_f1": "macro-F1",
     "ap50": "AP50",
     "mean_iou": "mean IoU",

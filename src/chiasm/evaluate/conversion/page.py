@@ -195,7 +195,7 @@ def with_boxes(picture: NDArray[np.uint8], boxes: Sequence[Box | ScoredBox]) -> 
 
 def with_mask(picture: NDArray[np.uint8], mask: NDArray[np.int64] | None) -> NDArray[np.uint8]:
     """The picture uint8 [H, W, 3] with each class of a label map [h, w] tinted in a colour of its own."""
-    from chiasm.evaluate.metrics.boxes import resized
+    from chiasm.evaluate.metrics.masks import resized
 
     if mask is None:
         return picture

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chiasm.evaluate.metrics.ranks import intervals
-from chiasm.evaluate.metrics.resampling import Statistic, bootstrap, paired_bootstrap, rates, ratio
+from chiasm.evaluate.metrics.bootstrap import Statistic, bootstrap, intervals, paired_bootstrap, rates, ratio
 
 Float = NDArray[np.float64]
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chiasm.config import DataConfig
+from chiasm.dataset.place import absolute
 from chiasm.dataset.table import Table
 from chiasm.declare import TaskConfig
 from chiasm.errors import ConfigError, DataError
@@ -31,7 +32,8 @@ from chiasm.types import Converted
 PROTOCOL = (
     "Records are drawn evenly over a split, `most` at most; a question or turn is a case of its own, and of several voices of a record one "
     "that training heard and one that it did not. Text: the best of the accepted ones counts; equal means equal but for case and "
-    "punctuation; chrF is 0 … 100. Answers and labels are chosen from those that training saw. Boxes: AP50 as COCO computes it. Masks: mean "
+    "punctuation; chrF is 0 … 100; not written in training: none of the train split's texts. "
+    "Answers and labels are chosen from those that training saw. Boxes: AP50 as COCO computes it. Masks: mean "
     "IoU at the picture's own size. Pictures: the nearest of all the table's pictures, by blurred pixels and by the model's own embedding; "
     "pictures of equal first English text answer for each other. Speech: heard by a recogniser that learned from real sounds alone. Items: "
     "ranked among all of the table's, those of the history left out. Intervals: 95 % percentile bootstrap over groups, 1,000 resamples. "
@@ -143,7 +145,7 @@ def writing_tasks(model: Converting, tasks: Sequence[str] | None) -> list[str]:
 def tasks_of_table(model: Converting, table: Table) -> list[str]:
     """The writing tasks that were trained on this table; of a table that no task knows, all for which it has what is needed."""
     names = writing_tasks(model, None)
-    known = [name for name in names if own_table(model, name).resolve() == table.path.resolve()]
+    known = [name for name in names if absolute(own_table(model, name)) == absolute(table.path)]
     if known:
         return known
     rows = np.arange(len(table))[spread(len(table), CHUNK)]

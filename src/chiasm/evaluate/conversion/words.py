@@ -11,13 +11,9 @@ from chiasm.evaluate.conversion.baselines import most_frequent, sound_classifier
 from chiasm.evaluate.conversion.bench import Bench, Mel
 from chiasm.evaluate.conversion.cases import Case
 from chiasm.evaluate.conversion.score import Figure, Measured, Score, Scores, f1_score, f1_table, measured, rate
-from chiasm.evaluate.metrics.boxes import (
-    box_average_precision,
-    foreground_score,
-    mask_score,
-    mask_table,
-    match_boxes,
-)
+from chiasm.evaluate.conversion.variety import in_words, novel, variety
+from chiasm.evaluate.metrics.detection import box_average_precision
+from chiasm.evaluate.metrics.masks import foreground_score, mask_score, mask_table
 from chiasm.evaluate.metrics.texts import (
     align_characters,
     align_words,
@@ -34,17 +30,27 @@ IOU = 0.5
 
 def measure_text(bench: Bench, cases: Sequence[Case], results: Sequence[Converted]) -> Measured:
     """Exact match, token F1 and chrF (0 … 100) against the best of the accepted texts; of what was heard also word and character error rate
-    and the share of words that are right."""
+    and the share of words that are right, of anything else how varied and how new the texts are beside the true ones."""
     said, wanted = [one.text or "" for one in results], [case.truth for case in cases]
-    exact = exact_match(said, wanted)
+    true, exact = [truth[0] for truth in wanted], exact_match(said, wanted)
+    right = [bool(one) for one in exact]
     scores: Scores = {
         "exact_match": rate(exact),
         "token_f1": rate(token_f1(said, wanted)),
         "chrf": Score(chrf_table(said, wanted), chrf_score),
     }
     if bench.given("audio") is not None:
-        scores |= error_rates(said, [truth[0] for truth in wanted])
-    return measured(scores, [bool(one) for one in exact], said)
+        scores |= error_rates(said, true)
+        return measured(scores, right, said)
+    mine, theirs = variety(said), variety(true)
+    return measured(
+        scores | {"novel": novel(bench, said)},
+        right,
+        said,
+        ceilings={"true texts": {"novel": novel(bench, true)}},
+        details={"variety": mine, "variety_true": theirs},
+        notes={"variety": in_words(mine), "of the true texts": in_words(theirs)},
+    )
 
 
 def error_rates(said: Sequence[str], wanted: Sequence[str]) -> Scores:
@@ -118,14 +124,11 @@ def measure_boxes(bench: Bench, cases: Sequence[Case], results: Sequence[Convert
     """AP50, the mean over the classes and each class's; recall and precision at the same overlap of all boxes together."""
     found = [one.boxes or () for one in results]
     truth = [case.record.boxes for case in cases]
-    ap = box_average_precision(found, truth, IOU, seed=bench.seed)
-    hits = np.zeros(len(cases))
-    for label in ap.by_class:
-        matched = match_boxes(found, truth, label, IOU)
-        hits += np.bincount(matched.picture, weights=matched.hit, minlength=len(cases))
+    group = np.unique([case.group for case in cases], return_inverse=True)[1].astype(np.int64)
+    ap = box_average_precision(found, truth, IOU, group=group, seed=bench.seed)
     true, given = (np.array([len(boxes) for boxes in side], np.float64) for side in (truth, found))
-    scores: Scores = {"recall": Score(np.stack([hits, true], 1)), "precision": Score(np.stack([hits, given], 1))}
-    right = [bool(h == t == g) for h, t, g in zip(hits, true, given, strict=True)]
+    scores: Scores = {"recall": Score(np.stack([ap.hits, true], 1)), "precision": Score(np.stack([ap.hits, given], 1))}
+    right = [bool(h == t == g) for h, t, g in zip(ap.hits, true, given, strict=True)]
     got = [", ".join(f"{box.label} {box.score:.2f}" for box in boxes) for boxes in found]
     classes = {name: round(value, 6) for name, value in ap.by_class.items()}
     return measured(

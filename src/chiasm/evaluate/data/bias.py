@@ -17,7 +17,7 @@ from chiasm.errors import ConfigError
 from chiasm.evaluate.data.diversity import entropy
 from chiasm.evaluate.data.rows import MEDIA, Rows, Sample
 from chiasm.evaluate.data.words import MOST_VALUES, Attribute, spoken_with
-from chiasm.evaluate.metrics.ranks import resampled
+from chiasm.evaluate.metrics.bootstrap import resampled
 
 MOST_ATTRIBUTES = 8
 RESAMPLES = 400
@@ -53,6 +53,18 @@ def attributes(rows: Rows, sample: Sample, wanted: Sequence[str] = ()) -> list[A
         return [found[name] for name in dict.fromkeys(wanted)]
     telling = [one for one in found.values() if 2 <= len(one.counts()) <= MOST_VALUES]
     return telling[:MOST_ATTRIBUTES]
+
+
+def check_attributes(rows: Rows, wanted: Sequence[str]) -> None:
+    """Raises ConfigError for a wanted attribute that no record can have, before any medium is decoded; makers are looked for later."""
+    there = {label.name for record in rows.records for label in record.labels} | {
+        f"{m} by" for m in MEDIA if rows.count[m].any()
+    }
+    there |= {"language"} if any(text.language for record in rows.records for text in record.texts) else set[str]()
+    there |= {name for name in ("source", "licence") if any(getattr(record, name) for record in rows.records)}
+    for name in wanted:
+        if name not in there:
+            raise ConfigError(f"--by {name}: no record has it; there are {', '.join(sorted(there))}")
 
 
 def balance(attribute: Attribute, groups: NDArray[np.int64], seed: int) -> dict[str, Any]:

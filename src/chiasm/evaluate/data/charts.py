@@ -37,12 +37,19 @@ def histogram(
                 f"{number(edges[i])} to {number(edges[i + 1])}: {count:,}",
             )
         )
-    for place in (0, len(counts) // 2, len(counts)):
+    # The end bars hold what lies beyond them too; bars of whole numbers are named by the number and not by its sides.
+    below, above_all = bins.get("beyond", (False, False))
+    shift = 0.5 if edges[0] % 1 == 0.5 and edges[1] - edges[0] == 1 else 0.0
+    names = {
+        0: ("≤ " if below else "") + number(edges[0] + shift),
+        len(counts) // 2: number(edges[len(counts) // 2] + shift),
+        len(counts): ("≥ " if above_all else "") + number(edges[-1] - shift),
+    }
+    for place, name in names.items():
         anchor = {0: "start", len(counts): "end"}.get(place, "middle")
+        x = LEFT + (place + (shift if 0 < place < len(counts) else 0)) * wide
         parts.append(
-            Markup('<text x="{:.1f}" y="{}" text-anchor="{}">{}</text>').format(
-                LEFT + place * wide, HEIGHT - BOTTOM + 18, anchor, number(edges[place])
-            )
+            Markup('<text x="{:.1f}" y="{}" text-anchor="{}">{}</text>').format(x, HEIGHT - BOTTOM + 18, anchor, name)
         )
     parts.append(Markup('<text x="{}" y="{}" text-anchor="end">{}</text>').format(LEFT - 7, TOP + 8, number(top)))
     parts.append(

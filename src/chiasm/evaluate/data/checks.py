@@ -25,8 +25,9 @@ MEANING: Mapping[str, str] = {
     "rows": "rows of the table",
     "rejected": "inputs that did not become rows",
     "rejected_share": "the same, of all inputs",
-    "duplicates": "rows that would go if one of each set of equal copies stayed",
-    "near_duplicates": "the same for equal and nearly equal content, as the step dedup finds it",
+    "duplicates": "rows too many where any one medium, or the only text, equals another row's: what dedup.exact=remove dedup.agree=any takes "
+    "out; its default, dedup.agree=all, takes out only rows that agree in all that both have",
+    "near_duplicates": "the same for nearly equal content too, as the step dedup finds it with near=group",
     "leaks": "ways in which the splits break their rule: groups and equal content",
     "near_leaks": "held-out rows with a copy or a near-duplicate in another split",
     "unreadable": "media of the sample that cannot be decoded",

@@ -6,10 +6,9 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
-from chiasm.dataset.publish import ledger_path
+from chiasm.dataset.publish import read_ledger
 from chiasm.evaluate.data.rows import MEDIA, Rows, Sample
 from chiasm.types import MODALITIES
 
@@ -91,28 +90,27 @@ def build_facts(rows: Rows) -> dict[str, Any]:
     return {
         **{name: metadata.get(name) for name in kept},
         "steps": metadata.get("steps") or [],
-        "ledger": _ledger(ledger_path(rows.table.path)),
+        "ledger": _ledger(read_ledger(rows.table.path, LEDGER_BYTES)),
     }
 
 
-def _ledger(path: Path) -> dict[str, Any] | None:
+def _ledger(text: str | None) -> dict[str, Any] | None:
     """Lines that are no ledger row are passed over: the file lies open beside the table."""
-    if not path.is_file() or path.stat().st_size > LEDGER_BYTES:
+    if text is None:
         return None
     found: dict[str, Any] = {}
-    with path.open(encoding="utf8", errors="replace") as file:
-        for line in file:
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue
-            if not isinstance(row, Mapping) or "reason" not in row:
-                continue
-            reason = str(row["reason"])
-            step = row.get("step")
-            one = found.setdefault(f"{step}: {reason}" if step else reason, {"n": 0, "records": 0, "examples": []})
-            one["n"] += 1
-            one["records"] += row.get("part") == "record"
-            if len(one["examples"]) < EXAMPLES:
-                one["examples"].append({key: str(row.get(key, ""))[:300] for key in ("id", "part", "message")})
+    for line in text.splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if not isinstance(row, Mapping) or "reason" not in row:
+            continue
+        reason = str(row["reason"])
+        step = row.get("step")
+        one = found.setdefault(f"{step}: {reason}" if step else reason, {"n": 0, "records": 0, "examples": []})
+        one["n"] += 1
+        one["records"] += row.get("part") == "record"
+        if len(one["examples"]) < EXAMPLES:
+            one["examples"].append({key: str(row.get(key, ""))[:300] for key in ("id", "part", "message")})
     return dict(sorted(found.items(), key=lambda item: -item[1]["n"]))

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from chiasm.evaluate.data.charts import crossing, growth_chart, histogram
 from chiasm.evaluate.data.checks import MEANING
@@ -16,7 +13,7 @@ from chiasm.evaluate.data.report import Report
 from chiasm.evaluate.pages import facts as words
 from chiasm.evaluate.pages.charts import number
 from chiasm.evaluate.pages.embedded import Embedded
-from chiasm.evaluate.pages.report import linked, write_page
+from chiasm.evaluate.pages.page import render, write_page
 
 KINDS = {
     "best": "What fits best",
@@ -32,18 +29,10 @@ def write_data_report(report: Report, out: str | Path) -> Path:
     out, facts = Path(out), report.facts
     media = Embedded(report.rows.table)
     shown = cards(facts["examples"], report.rows, media)
-    pages = Environment(
-        loader=PackageLoader("chiasm.evaluate"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    pages.filters.update(percent=words.percent, number=number, linked=linked)
     quality = facts["quality"]["measures"].values()
-    page = pages.get_template("data.html").render(
+    page = render(
+        "data.html",
         facts=facts,
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         verdicts=verdicts(facts),
         meaning=MEANING,
         split_meaning=words.MEANING,
@@ -73,6 +62,10 @@ def _telling(crossed: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return sorted(found, key=lambda one: (-len(one[1]["missing"]), -one[1]["association"]))[:6]
 
 
+def _rows(count: int) -> str:
+    return "row" if count == 1 else "rows"
+
+
 def verdicts(facts: Mapping[str, Any]) -> list[dict[str, str]]:
     """The page's findings, one a card: {title, value, verdict: better | level | worse, words}."""
     found: list[dict[str, str]] = []
@@ -97,18 +90,21 @@ def verdicts(facts: Mapping[str, Any]) -> list[dict[str, str]]:
         "Equal copies",
         f"{exact['rows']:,}",
         not exact["rows"],
-        f"rows too many, in {exact['sets']:,} sets; media of {seen} were read.",
+        f"{_rows(exact['rows'])} too many, in {exact['sets']:,} {'set' if exact['sets'] == 1 else 'sets'} of rows one of whose media, or whose only "
+        f"text, is equal; media of {seen} were read. dedup.exact=remove takes them out with dedup.agree=any; by default all that two rows have "
+        "must agree.",
     )
     near = facts["duplicates"]["near"]
     add(
         "Near-duplicates",
         f"{near['rows'] - exact['rows']:,}",
         near["rows"] <= exact["rows"],
-        f"further rows too many, of {near['looked']:,} that the step dedup compared.",
+        f"further {_rows(near['rows'] - exact['rows'])} too many, of {near['looked']:,} that the step dedup compared.",
     )
     leaks = facts["leaks"]
     add("Leaks between splits", f"{leaks['total']:,}", not leaks["total"] and not leaks["near_rows"],
-        f"breaks of the rule of {leaks['rule']}; {leaks['near_rows']:,} held-out rows have a copy or a near-duplicate in another split.")  # fmt: skip
+        f"{'break' if leaks['total'] == 1 else 'breaks'} of the rule of {leaks['rule']}; {leaks['near_rows']:,} held-out "
+        f"{'row has' if leaks['near_rows'] == 1 else 'rows have'} a copy or a near-duplicate in another split.")  # fmt: skip
     for pair, one in facts["quality"]["agreement"].items():
         a, b = (words.NOUN[name] for name in pair.split("-"))
         low, high = words.percent(one["low"]), words.percent(one["high"])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from chiasm.evaluate.data.diversity import unit
 from chiasm.evaluate.data.rows import Rows, Sample
-from chiasm.evaluate.metrics.ranks import intervals
+from chiasm.evaluate.metrics.bootstrap import intervals
 from chiasm.evaluate.retrieval.baseline import FEWEST, fit_baseline
 
 Floats = NDArray[np.float32]
@@ -153,6 +153,7 @@ def _summary(value: NDArray[np.float64], scale: Scale) -> dict[str, Any]:
         "bins": {
             "edges": [float(10**edge) if scale.logarithmic else float(edge) for edge in edges],
             "counts": counts.tolist(),
+            "beyond": [bool((place < 0).any()), bool((place > len(edges) - 2).any())],
         },
     }
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from chiasm.building import ReportConfig
 from chiasm.dataset.table import Table
 from chiasm.errors import DataError
-from chiasm.evaluate.data.bias import bias
+from chiasm.evaluate.data.bias import bias, check_attributes
 from chiasm.evaluate.data.checks import check, figures, validate
 from chiasm.evaluate.data.counts import build_facts, counts
 from chiasm.evaluate.data.coverage import against, covered_classes, read_taxonomy
@@ -24,6 +24,11 @@ from chiasm.types import Embedder
 
 FORMAT = 1
 """Of the JSON."""
+
+FIGURES = 10
+"""Parts that progress is told of."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -55,19 +60,26 @@ def report_on(
     rows = read_rows(table)
     if not rows.records:
         raise DataError(f"{table.path}: has no rows to report on")
+    check_attributes(rows, config.by)
     sample = draw(rows, config.sample, model=model, seed=seed, progress=progress)
     contents, looked = content_digests(rows, progress)
-    tell("compute figures", 0, 5)
-    equal = copies(rows, contents)
-    near, near_on = near_duplicates(rows, sample, equal)
-    tell("compute figures", 1, 5)
-    vectors = vectors_of(sample)
-    varied, clusters = diversity(rows, sample, vectors, seed)
-    tell("compute figures", 2, 5)
-    agreed = agreements(rows, sample)
-    tell("compute figures", 3, 5)
-    biased = bias(rows, sample, config.by, seed)
-    tell("compute figures", 4, 5)
+    done = 0
+
+    def told_of(what: T) -> T:
+        nonlocal done
+        done += 1
+        tell("compute figures", done, FIGURES)
+        return what
+
+    tell("compute figures", 0, FIGURES)
+    equal = told_of(copies(rows, contents))
+    near, near_on = told_of(near_duplicates(rows, sample, equal))
+    vectors = told_of(vectors_of(sample))
+    varied, clusters = told_of(diversity(rows, sample, vectors, seed))
+    agreed = told_of(agreements(rows, sample))
+    biased = told_of(bias(rows, sample, config.by, seed))
+    counted, measured = told_of(counts(rows, sample)), told_of(quality(rows, sample, agreed))
+    leaking = told_of(leaks(rows, contents, looked, near))
     coverage: dict[str, Any] = {}
     if classes is not None:
         coverage["taxonomy"] = {"name": Path(str(config.taxonomy)).name, **covered_classes(rows, classes)}
@@ -80,23 +92,23 @@ def report_on(
         "format": FORMAT,
         "table": {"name": table.path.name, "version": table.version, "created": table.created},
         "sample": {"rows": len(sample.rows), "of": len(rows.records), "seed": seed},
-        "counts": counts(rows, sample),
+        "counts": counted,
         "diversity": varied,
         "coverage": coverage,
-        "quality": quality(rows, sample, agreed),
+        "quality": measured,
         "duplicates": {
             "exact": told(rows, equal) | {"looked": looked, "of": len(rows.records)},
             "near": told(rows, near) | {"looked": near_on, "of": len(rows.records)},
         },
         "bias": biased,
-        "leaks": leaks(rows, contents, looked, near),
+        "leaks": leaking,
         "build": build_facts(rows),
         "examples": examples(rows, sample, agreed, vectors, clusters, equal, near),
     }
     facts["figures"] = figures(facts)
     facts["failed"] = check(facts, config.fail_if)
     facts["thresholds"] = dict(config.fail_if)
-    tell("compute figures", 5, 5)
+    tell("compute figures", FIGURES, FIGURES)
     return Report(facts, rows)
 
 

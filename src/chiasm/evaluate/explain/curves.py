@@ -42,10 +42,25 @@ class Curves:
             "random": area(self.shares, self.random),
         }
 
+    @property
+    def trusted(self) -> bool:
+        """Whether the map's order beats random ones both ways."""
+        areas = self.areas()
+        return areas["deletion"] < areas["random"] < areas["insertion"]
+
+    @property
+    def verdict(self) -> str:
+        """The same in words."""
+        if self.trusted:
+            return "Both are better than chance."
+        return "Do not trust this map: it is not better than a random order on both."
+
     def to_json(self) -> dict[str, Any]:
         lines = {"shares": self.shares, "deletion": self.deletion, "insertion": self.insertion, "random": self.random}
         return {name: np.round(line, 6).tolist() for name, line in lines.items()} | {
-            "area": {name: round(value, 6) for name, value in self.areas().items()}
+            "area": {name: round(value, 6) for name, value in self.areas().items()},
+            "trusted": self.trusted,
+            "verdict": self.verdict,
         }
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
@@ -18,10 +16,10 @@ from chiasm.dataset.table import Table
 from chiasm.errors import ConfigError
 from chiasm.evaluate.explain.draw import beside, overlay, shade, spectrum_picture
 from chiasm.evaluate.explain.explain import METHODS, Explanation, Map
-from chiasm.evaluate.pages.charts import Series, line_chart, number
+from chiasm.evaluate.pages.charts import Series, line_chart
 from chiasm.evaluate.pages.embedded import data_uri, webp
 from chiasm.evaluate.pages.facts import NOUN
-from chiasm.evaluate.pages.report import write_page
+from chiasm.evaluate.pages.page import render, write_page
 from chiasm.evaluate.retrieval.items import collect
 from chiasm.modalities.audio import encode_audio, log_mel, read_audio
 from chiasm.modalities.image import read_image
@@ -58,18 +56,10 @@ def write_explanation(
         return out
     if out.suffix not in (".html", ".htm"):
         raise ConfigError(f"{out}: a page is named .html, a picture .png")
-    pages = Environment(
-        loader=PackageLoader("chiasm.evaluate"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    pages.filters.update(number=number)
     shown = [one | {"pictures": [_uri(p) for p in one["pictures"]]} for one in _shown(found, given)]
-    page = pages.get_template("explain.html").render(
+    page = render(
+        "explain.html",
         name=name,
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         found=found,
         meaning=_MEANING[found.method],
         shown=shown,
@@ -128,7 +118,7 @@ def _shown(found: Explanation, given: Mapping[str, str | Path]) -> list[dict[str
             entry["pictures"] = [picture, overlay(picture, one.values)]
         else:
             entry["pictures"], entry["sound"] = _sound(given["audio"], one)
-        entry["chart"], entry["areas"] = _chart(one)
+        entry |= {"chart": _chart(one), "curves": one.curves}
         shown.append(entry)
     return shown
 
@@ -141,17 +131,16 @@ def _sound(value: str | Path, one: Map) -> tuple[list[NDArray[np.uint8]], str]:
     return [heard, overlay(heard, values, side=heard.shape[1])], data_uri("audio/flac", encode_audio(wave))
 
 
-def _chart(one: Map) -> tuple[Markup, dict[str, float]]:
+def _chart(one: Map) -> Markup:
     if one.curves is None:
-        return Markup(""), {}
+        return Markup("")
     lines = {"deleted, most relevant first": one.curves.deletion, "inserted, most relevant first": one.curves.insertion}
     lines["inserted in random order"] = one.curves.random
     series = [
         Series(name, list(zip((100 * one.curves.shares).tolist(), line.tolist(), strict=True)), place + 1)
         for place, (name, line) in enumerate(lines.items())
     ]
-    chart = line_chart(series, title="Similarity as parts go and come", x_label="% of the parts", floor=0.0)
-    return chart, one.curves.areas()
+    return line_chart(series, title="Similarity as parts go and come", x_label="% of the parts", floor=0.0)
 
 
 def _by_word(found: Explanation, given: Mapping[str, str | Path]) -> list[dict[str, Any]]:

@@ -21,8 +21,7 @@ from chiasm.errors import MediaError
 from chiasm.evaluate.explain.curves import curves, random_subsets
 from chiasm.evaluate.explain.explain import METHODS, check_method, relevance
 from chiasm.evaluate.explain.parts import open_thing
-from chiasm.evaluate.metrics.bootstrap import mean_intervals
-from chiasm.evaluate.metrics.ranks import intervals
+from chiasm.evaluate.metrics.bootstrap import intervals, mean_intervals
 from chiasm.evaluate.retrieval.items import Progress
 from chiasm.modalities.image import picture_size
 from chiasm.modalities.square import into_square

@@ -1,4 +1,4 @@
-"""Classification: accuracy, balanced accuracy, precision, recall and F1, area under the ROC curve, calibration.
+"""Classification: accuracy, balanced accuracy, precision, recall and F1, area under the ROC curve.
 
 Legend: n items · C classes. Figures follow scikit-learn's definitions, a class without a prediction having precision 0.
 """
@@ -14,9 +14,6 @@ from chiasm.errors import DataError
 
 Float = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-BINS = 15
-"""Of the calibration error (Guo et al., arXiv 1706.04599, section 4)."""
 
 
 def class_scores(predicted: Sequence[str], truth: Sequence[str]) -> dict[str, float]:
@@ -78,16 +75,3 @@ def macro_area_under_curve(scores: Float, truth: Ints) -> float:
 
     Raises DataError where a class does not occur."""
     return float(np.mean([area_under_curve(scores[:, c], truth == c) for c in range(scores.shape[1])]))
-
-
-def calibration_error(confidence: Float, right: NDArray[np.bool_], bins: int = BINS) -> float:
-    """Expected calibration error: how far the share of right answers lies from the confidence, over bins of equal width, 0 … 1
-    (Guo et al., arXiv 1706.04599, Eq. 3).
-
-    confidence: [n] of the class that was given, 0 … 1; right: bool [n]. A bin holds its upper end and not its lower one.
-    Raises DataError for confidences outside of 0 … 1, or none."""
-    if not len(confidence) or not ((confidence >= 0) & (confidence <= 1)).all():
-        raise DataError("calibration needs confidences from 0 to 1, at least one")
-    place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    gap = np.bincount(place, weights=right - confidence, minlength=bins)
-    return float(np.abs(gap).sum() / len(confidence))

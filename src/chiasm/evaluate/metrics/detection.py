@@ -1,20 +1,23 @@
 """Average precision and recall of found boxes as COCO counts them, figure for figure as pycocotools (arXiv 1405.0312; cocoeval.py).
 
-Legend: n pictures · D boxes found in one · G true ones · T = 10 overlaps 0.5, 0.55 … 0.95 · A = 4 ranges of area · R = 101 recalls.
+Legend: n pictures · D boxes found in one · G true ones · F boxes found in all · T overlaps · A ranges of area · R = 101 recalls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chiasm.errors import DataError
+from chiasm.evaluate.metrics.bootstrap import RESAMPLES, bounds, weights
+from chiasm.types import Box, ScoredBox
 
 Float = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
 
 OVERLAPS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
@@ -46,13 +49,15 @@ class TrueBoxes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Matched:
-    """One class in one picture, surest first: score [D]; hit, ignored: bool [A, T, D]; wanted: [A], true boxes that count."""
+class BoxScores:
+    """mean: the mean of the classes' AP, 0 … 1, with its 95 % interval low … high; by_class: AP of each class that occurs in the truth;
+    hits: [n], how many true boxes of each picture were found."""
 
-    score: Float
-    hit: Bools
-    ignored: Bools
-    wanted: NDArray[np.int64]
+    mean: float
+    low: float
+    high: float
+    by_class: Mapping[str, float]
+    hits: Float
 
 
 def coco_scores(found: Sequence[FoundBoxes], truth: Sequence[TrueBoxes]) -> dict[str, float]:
@@ -62,7 +67,7 @@ def coco_scores(found: Sequence[FoundBoxes], truth: Sequence[TrueBoxes]) -> dict
     found, truth: n pictures'. Classes that no true box has count nothing, however often they were found.
     Raises DataError where numbers differ, or scores or boxes are not finite.
     """
-    matched = _matched(found, truth)
+    matched = _matched(found, truth, OVERLAPS, list(AREAS.values()))
     precision: dict[str, Float] = {area: np.full((len(matched), len(OVERLAPS)), -1.0) for area in AREAS}
     recall: dict[tuple[str, int], Float] = {
         (area, most): np.full((len(matched), len(OVERLAPS)), -1.0) for area in AREAS for most in MOST
@@ -70,7 +75,7 @@ def coco_scores(found: Sequence[FoundBoxes], truth: Sequence[TrueBoxes]) -> dict
     for row, pictures in enumerate(matched.values()):
         for place, area in enumerate(AREAS):
             for most in MOST:
-                curves = _curves(pictures, place, most)
+                curves = _ranking(pictures, place, most).curves()
                 if curves is not None:
                     recall[area, most][row] = curves[0]
                     precision[area][row] = curves[1]  # the last, of 100 boxes, stays
@@ -81,10 +86,100 @@ def coco_scores(found: Sequence[FoundBoxes], truth: Sequence[TrueBoxes]) -> dict
     return found_ap | {f"ar_{area}": _known(recall[area, MOST[-1]]) for area in ("small", "medium", "large")}
 
 
-def coco_class_scores(found: Sequence[FoundBoxes], truth: Sequence[TrueBoxes]) -> dict[str, tuple[float, float]]:
-    """(ap, ap50) of each class that has a true box that counts. Errors as in `coco_scores`."""
-    curves = {label: _curves(pictures, 0, MOST[-1]) for label, pictures in _matched(found, truth).items()}
-    return {label: (float(two[1].mean()), float(two[1][0])) for label, two in curves.items() if two is not None}
+def box_average_precision(
+    found: Sequence[Sequence[ScoredBox]],
+    truth: Sequence[Sequence[Box]],
+    iou: float = 0.5,
+    *,
+    group: Ints | None = None,
+    seed: int = 0,
+    rounds: int = RESAMPLES,
+) -> BoxScores:
+    """Average precision at one overlap with its interval, of boxes as shares of the picture's sides (AP50 at 0.5; area "all", 100 boxes a class).
+
+    found, truth: n pictures' boxes. The mean is over the classes that occur in the truth: boxes of any other class count nothing.
+    The interval is a percentile bootstrap over groups, int64 [n], each picture its own by default.
+    Raises DataError where there is no true box at all, or numbers of pictures differ.
+    """
+    if len(found) == len(truth) and not any(map(len, truth)):
+        raise DataError("no picture has a true box: average precision needs at least one")
+    mine = [
+        FoundBoxes(_corners(some), np.array([one.score for one in some]), [o.label for o in some]) for some in found
+    ]
+    right = [TrueBoxes(_corners(some), [one.label for one in some]) for some in truth]
+    matched = _matched(mine, right, np.array([iou]), [AREAS["all"]])
+    rankings = {label: _ranking(pictures, 0, MOST[-1]) for label, pictures in matched.items()}
+    by_class = {label: one.average_precision() or 0.0 for label, one in rankings.items()}
+    hits = sum((one.hits() for one in rankings.values()), np.zeros(len(truth)))
+    _, member = np.unique(np.arange(len(truth)) if group is None else group, return_inverse=True)
+    drawn: list[float] = []
+    for block in weights(int(member.max()) + 1, rounds, seed):
+        for times in block[:, member]:
+            values = [value for one in rankings.values() if (value := one.average_precision(times)) is not None]
+            if values:
+                drawn.append(float(np.mean(values)))
+    mean = float(np.mean(list(by_class.values())))
+    low, high = bounds(drawn) if drawn else (mean, mean)
+    return BoxScores(mean, low, high, by_class, hits)
+
+
+@dataclass(frozen=True, slots=True)
+class _Matched:
+    """One class in one picture, surest first: score [D]; hit, ignored: bool [A, T, D]; wanted: [A], true boxes that count."""
+
+    score: Float
+    hit: Bools
+    ignored: Bools
+    wanted: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranking:
+    """One class in all pictures and one range of area, surest first. picture: int64 [F]; right, wrong: [T, F], 1 where it counts as such;
+    wanted: [n], true boxes of each picture that count."""
+
+    picture: Ints
+    right: Float
+    wrong: Float
+    wanted: Float
+
+    def curves(self, times: Float | None = None) -> tuple[Float, Float] | None:
+        """Recall [T], and the mean precision [T] over the recalls, each picture counted `times` [n] over, once by default; None where no true
+        box counts."""
+        total = float(self.wanted.sum() if times is None else self.wanted @ times)
+        if not total:
+            return None
+        recall, precision = np.zeros(len(self.right)), np.zeros(len(self.right))
+        if not len(self.picture):
+            return recall, precision
+        weight = 1.0 if times is None else times[self.picture]
+        right, wrong = np.cumsum(self.right * weight, axis=1), np.cumsum(self.wrong * weight, axis=1)
+        # Precision never rises with recall: each place takes the best of those behind it (COCOeval.accumulate).
+        sharp = right / (wrong + right + np.spacing(1))
+        sharp = np.maximum.accumulate(sharp[:, ::-1], axis=1)[:, ::-1]
+        for row, reached in enumerate(right / total):
+            recall[row] = reached[-1]
+            precision[row] = np.append(sharp[row], 0.0)[np.searchsorted(reached, RECALLS, side="left")].mean()
+        return recall, precision
+
+    def average_precision(self, times: Float | None = None) -> float | None:
+        """At the first overlap."""
+        found = self.curves(times)
+        return None if found is None else float(found[1][0])
+
+    def hits(self) -> Float:
+        """How many true boxes of each picture were found, at the first overlap: [n]."""
+        return np.bincount(self.picture, weights=self.right[0], minlength=len(self.wanted)).astype(np.float64)
+
+
+def _ranking(pictures: Sequence[_Matched], area: int, most: int) -> _Ranking:
+    score = np.concatenate([one.score[:most] for one in pictures])
+    order = np.argsort(-score, kind="stable")
+    hit = np.concatenate([one.hit[area, :, :most] for one in pictures], axis=1)[:, order]
+    counted = ~np.concatenate([one.ignored[area, :, :most] for one in pictures], axis=1)[:, order]
+    picture = np.repeat(np.arange(len(pictures)), [len(one.score[:most]) for one in pictures])[order]
+    wanted = np.array([one.wanted[area] for one in pictures], np.float64)
+    return _Ranking(picture, (hit & counted).astype(np.float64), (~hit & counted).astype(np.float64), wanted)
 
 
 def _known(values: Float) -> float:
@@ -92,17 +187,22 @@ def _known(values: Float) -> float:
     return float(known.mean()) if len(known) else -1.0
 
 
-def _matched(found: Sequence[FoundBoxes], truth: Sequence[TrueBoxes]) -> dict[str, list[_Matched]]:
+def _matched(
+    found: Sequence[FoundBoxes], truth: Sequence[TrueBoxes], needed: Float, areas: Sequence[tuple[float, float]]
+) -> dict[str, list[_Matched]]:
     if len(found) != len(truth):
         raise DataError(f"boxes found in {len(found)} pictures, true ones in {len(truth)}: give both for each picture")
     for place, (mine, right) in enumerate(zip(found, truth, strict=True)):
         if not (np.isfinite(mine.box).all() and np.isfinite(mine.score).all() and np.isfinite(right.box).all()):
             raise DataError(f"picture {place}: a box or a score is not finite")
     labels = sorted({label for right in truth for label in right.label})
-    return {label: [_match(*both, label) for both in zip(found, truth, strict=True)] for label in labels}
+    return {label: [_match(*both, label, needed, areas) for both in zip(found, truth, strict=True)] for label in labels}
 
 
-def _match(found: FoundBoxes, truth: TrueBoxes, label: str) -> _Matched:
+def _match(
+    found: FoundBoxes, truth: TrueBoxes, label: str, needed: Float, areas: Sequence[tuple[float, float]]
+) -> _Matched:
+    """The boxes of one class in one picture, greedily matched (COCOeval.evaluateImg). needed: [T]; areas: A of them."""
     mine = np.array([one == label for one in found.label], dtype=bool)
     theirs = np.array([one == label for one in truth.label], dtype=bool)
     order = np.argsort(-found.score[mine], kind="stable")[: MOST[-1]]
@@ -110,18 +210,17 @@ def _match(found: FoundBoxes, truth: TrueBoxes, label: str) -> _Matched:
     right = truth.box[theirs]
     crowd = np.zeros(len(right), dtype=bool) if truth.crowd is None else truth.crowd[theirs]
     area = _area(right) if truth.area is None else truth.area[theirs]
-    overlap = _overlap(box, right, crowd)
-    hit, ignored = (np.zeros((len(AREAS), len(OVERLAPS), len(box)), dtype=bool) for _ in range(2))
-    wanted = np.zeros(len(AREAS), dtype=np.int64)
-    for place, (least, most) in enumerate(AREAS.values()):
+    overlap = overlaps(box, right, crowd)
+    hit, ignored = (np.zeros((len(areas), len(needed), len(box)), dtype=bool) for _ in range(2))
+    wanted = np.zeros(len(areas), dtype=np.int64)
+    for place, (least, most) in enumerate(areas):
         out = crowd | (area < least) | (area > most)
         wanted[place] = int((~out).sum())
-        last = np.argsort(
-            out, kind="stable"
-        )  # those that do not count come last, and are taken only where nothing else fits
+        # Those that do not count come last, and are taken only where nothing else fits.
+        last = np.argsort(out, kind="stable")
         outside = (_area(box) < least) | (_area(box) > most)
-        for row, needed in enumerate(OVERLAPS):
-            taken, aside = _take(overlap[:, last], out[last], crowd[last], float(needed))
+        for row, enough in enumerate(needed):
+            taken, aside = _take(overlap[:, last], out[last], crowd[last], float(enough))
             hit[place, row] = taken & ~aside
             ignored[place, row] = aside | (~taken & outside)
     return _Matched(score, hit, ignored, wanted)
@@ -143,36 +242,19 @@ def _take(overlap: Float, out: Bools, crowd: Bools, needed: float) -> tuple[Bool
     return taken, aside
 
 
-def _curves(pictures: Sequence[_Matched], area: int, most: int) -> tuple[Float, Float] | None:
-    """Recall [T], and the mean precision [T] over the recalls; None where no true box counts."""
-    wanted = sum(int(one.wanted[area]) for one in pictures)
-    if not wanted:
-        return None
-    score = np.concatenate([one.score[:most] for one in pictures])
-    order = np.argsort(-score, kind="stable")
-    hit = np.concatenate([one.hit[area, :, :most] for one in pictures], axis=1)[:, order]
-    ignored = np.concatenate([one.ignored[area, :, :most] for one in pictures], axis=1)[:, order]
-    right = np.cumsum(hit & ~ignored, axis=1).astype(np.float64)
-    wrong = np.cumsum(~hit & ~ignored, axis=1).astype(np.float64)
-    recall, precision = np.zeros(len(OVERLAPS)), np.zeros(len(OVERLAPS))
-    for row in range(len(OVERLAPS)):
-        if not len(score):
-            continue
-        reached = right[row] / wanted
-        sharp = right[row] / (wrong[row] + right[row] + np.spacing(1))
-        sharp = np.append(np.maximum.accumulate(sharp[::-1])[::-1], 0.0)
-        recall[row] = reached[-1]
-        precision[row] = sharp[np.searchsorted(reached, RECALLS, side="left")].mean()
-    return recall, precision
+def overlaps(a: Float, b: Float, crowd: Bools | None = None) -> Float:
+    """Intersection over union [D, G] of boxes [D, 4] and [G, 4], over the found box alone where the true one is a crowd; 0 for two without area."""
+    corner = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
+    inside = np.where((corner > 0).all(-1), corner.prod(-1), 0.0)
+    union = _area(a)[:, None] + _area(b)[None] - inside
+    if crowd is not None:
+        union = np.where(crowd[None], _area(a)[:, None], union)
+    return np.divide(inside, union, out=np.zeros_like(inside), where=union > 0)
 
 
 def _area(box: Float) -> Float:
     return (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
 
 
-def _overlap(a: Float, b: Float, crowd: Bools) -> Float:
-    """Intersection over union [D, G]; over the found box alone where the true one is a crowd."""
-    corner = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
-    inside = np.where((corner > 0).all(-1), corner.prod(-1), 0.0)
-    union = np.where(crowd[None], _area(a)[:, None], _area(a)[:, None] + _area(b)[None] - inside)
-    return np.divide(inside, union, out=np.zeros_like(inside), where=union > 0)
+def _corners(boxes: Sequence[Box | ScoredBox]) -> Float:
+    return np.array([(box.x0, box.y0, box.x1, box.y1) for box in boxes], dtype=np.float64).reshape(-1, 4)

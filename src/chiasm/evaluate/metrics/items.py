@@ -1,4 +1,7 @@
-"""Rankings of items, as search and recommendation judge them: hits, reciprocal rank, discounted gain. n users or queries."""
+"""Rankings of items, as search and recommendation judge them: hits, reciprocal rank, precision, discounted gain. n users or queries.
+
+Of items that have scores, ties settled fairly: ranks.py.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from chiasm.evaluate.metrics.ranks import average_precision
 
 Float = NDArray[np.float64]
 
@@ -27,9 +32,14 @@ def reciprocal_rank(ranked: Sequence[Sequence[str]], wanted: Sequence[str | Coll
     return np.array(found, dtype=np.float64)
 
 
-def mean_reciprocal_rank(ranked: Sequence[Sequence[str]], wanted: Sequence[str | Collection[str]]) -> float:
-    """The mean of `reciprocal_rank`; 0 where nothing was asked."""
-    return float(reciprocal_rank(ranked, wanted).mean()) if len(wanted) else 0.0
+def average_precisions(ranked: Sequence[Sequence[str]], wanted: Sequence[str | Collection[str]]) -> Float:
+    """Of each ranking the mean, over what is wanted, of the precision where it stands; 0 for what the ranking lacks: [n]. The mean is MAP."""
+    found: list[float] = []
+    for first, one in zip(ranked, wanted, strict=True):
+        those = _several(one)
+        right = np.array([item in those for item in first], dtype=bool)
+        found.append(average_precision(-np.arange(len(first), dtype=np.float64), right, len(those)))
+    return np.array(found, dtype=np.float64)
 
 
 def ndcg_at_k(ranked: Sequence[Sequence[str]], gains: Sequence[Mapping[str, float]], k: int) -> Float:

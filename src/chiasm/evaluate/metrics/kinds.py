@@ -25,8 +25,7 @@ def measure(kind: str, lines: Sequence[Line], asked: Asked | None = None) -> Fou
 
 
 def _retrieval(lines: Sequence[Line], asked: Asked) -> Found:
-    from chiasm.evaluate.metrics.items import hit_at_k, ndcg_at_k
-    from chiasm.evaluate.metrics.retrieval import average_precisions
+    from chiasm.evaluate.metrics.items import average_precisions, hit_at_k, ndcg_at_k
 
     ranked = [line.names("ranked") for line in lines]
     gains = [
@@ -80,7 +79,8 @@ def _recommendation(lines: Sequence[Line], asked: Asked) -> Found:
 
 
 def _classification(lines: Sequence[Line], asked: Asked) -> Found:
-    from chiasm.evaluate.metrics.classes import calibration_error, class_scores, macro_area_under_curve
+    from chiasm.dataset.calibration import calibration_error
+    from chiasm.evaluate.metrics.classes import class_scores, macro_area_under_curve
 
     predicted, truth = [line.name("prediction") for line in lines], [line.name("label") for line in lines]
     right = np.array([mine == one for mine, one in zip(predicted, truth, strict=True)], dtype=bool)
@@ -143,7 +143,7 @@ def _boxes(lines: Sequence[Line]) -> Float:
 
 
 def _segmentation(lines: Sequence[Line], asked: Asked) -> Found:
-    from chiasm.evaluate.metrics.boxes import mask_score, mask_table, mean_iou
+    from chiasm.evaluate.metrics.masks import mask_score, mask_table, mean_iou
 
     made, true = [_labels(line, "prediction", 0) for line in lines], [_labels(line, "truth", -1) for line in lines]
     for line, one, other in zip(lines, made, true, strict=True):

@@ -58,7 +58,7 @@ def vqa(lines: Sequence[Line], asked: Asked) -> Found:
 
 
 def asr(lines: Sequence[Line], asked: Asked) -> Found:
-    from chiasm.evaluate.metrics.resampling import ratio
+    from chiasm.evaluate.metrics.bootstrap import ratio
     from chiasm.evaluate.metrics.texts import align_characters, align_words
 
     said, wanted = [line.text("prediction") for line in lines], [line.text("reference") for line in lines]

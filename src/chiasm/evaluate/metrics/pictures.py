@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chiasm.errors import DataError
-from chiasm.evaluate.metrics.ranks import Places, places
-from chiasm.evaluate.retrieval.relevance import SharedKey
+from chiasm.evaluate.metrics.ranks import Places, SharedKey, places
 
 Float = NDArray[np.float64]
 Pictures = NDArray[np.uint8]

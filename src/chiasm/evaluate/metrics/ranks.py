@@ -1,6 +1,6 @@
 """Retrieval and classification metrics: pure functions of arrays.
 
-Legend: Q queries · G gallery items · E embedding width · C classes · K keys an item · R resamples.
+Legend: Q queries · G gallery items · E embedding width · C classes · K keys an item.
 
 Ties are broken at random in expectation, never in the model's favour: a model that gives every item the same
 score gets exactly the score of guessing (McSherry & Najork 2008, "Computing Information Retrieval Performance
@@ -10,7 +10,7 @@ are closed forms.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +18,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chiasm.errors import DataError, ModelError
-from chiasm.evaluate.retrieval.relevance import Relevance
 
 Float = NDArray[np.float64]
 Embedding = NDArray[np.float32]
 
 CUTS = (1, 5, 10)
 """The k of every R@k."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedKey:
+    """Which gallery items answer which query: those of which any of K integer keys agrees (same record, equal text, equal picture …).
+
+    query: int64 [Q, K]; gallery: int64 [G, K]. A negative key agrees with nothing. Asked for a block of queries at a time, so that
+    Q × G is never held.
+    """
+
+    query: NDArray[np.int64]
+    gallery: NDArray[np.int64]
+
+    def block(self, start: int, stop: int) -> NDArray[np.bool_]:
+        """bool [stop − start, G], True where the gallery item is relevant."""
+        found = np.zeros((stop - start, len(self.gallery)), dtype=bool)
+        for key in range(self.query.shape[1]):
+            mine = self.query[start:stop, key, None]
+            found |= (mine == self.gallery[None, :, key]) & (mine >= 0)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +87,7 @@ class RetrievalScores:
         return {**{name: round(float(getattr(self, name)), 6) for name in names}, "n": self.n}
 
 
-def places(queries: Embedding, gallery: Embedding, relevant: Relevance, *, block: int = 1024) -> Places:
+def places(queries: Embedding, gallery: Embedding, relevant: SharedKey, *, block: int = 1024) -> Places:
     """Compare queries [Q, E] with gallery [G, E] by dot product, `block` queries at a time (memory: about 10
     · block · G bytes).
 
@@ -91,12 +110,12 @@ def places(queries: Embedding, gallery: Embedding, relevant: Relevance, *, block
     )
 
 
-def ranks(queries: Embedding, gallery: Embedding, relevant: Relevance, *, block: int = 1024) -> Float:
+def ranks(queries: Embedding, gallery: Embedding, relevant: SharedKey, *, block: int = 1024) -> Float:
     """Expected rank [Q], from 1, of each query's best relevant item (`Places.rank`)."""
     return places(queries, gallery, relevant, block=block).rank()
 
 
-def _blocks(queries: Embedding, gallery: Embedding, relevant: Relevance, block: int) -> Iterator[Places]:
+def _blocks(queries: Embedding, gallery: Embedding, relevant: SharedKey, block: int) -> Iterator[Places]:
     harmonic = _harmonic(len(gallery))
     turned = np.ascontiguousarray(gallery.T)
     for start in range(0, len(queries), block):
@@ -119,14 +138,15 @@ def _blocks(queries: Embedding, gallery: Embedding, relevant: Relevance, block: 
         yield Places(better, tied, best, count, precision)
 
 
-def average_precision(score: NDArray[np.floating[Any]], relevant: NDArray[np.bool_]) -> float:
-    """Expected average precision of one ranking, ties in random order. score: [G]; relevant: bool [G].
+def average_precision(score: NDArray[np.floating[Any]], relevant: NDArray[np.bool_], total: int | None = None) -> float:
+    """Expected average precision of one ranking, ties in random order. score: [G]; relevant: bool [G]; total: how many relevant items
+    there are, where the ranking lacks some (which are then never found); by default those that it has.
 
     A run of n tied items, r of them relevant, behind N items of which R are relevant adds
     (r / n) · Σ_{i=1…n} (R + 1 + (i − 1)(r − 1)/(n − 1)) / (N + i)   (McSherry & Najork 2008, section 3.3).
     """
-    total = int(relevant.sum())
-    if not total:
+    total = int(relevant.sum()) if total is None else total
+    if not relevant.any():
         return 0.0
     order = np.argsort(-score, kind="stable")
     ranked = score[order]
@@ -151,7 +171,7 @@ def summarise(found: Places) -> RetrievalScores:
     )
 
 
-def retrieval(queries: Embedding, gallery: Embedding, relevant: Relevance, *, block: int = 1024) -> RetrievalScores:
+def retrieval(queries: Embedding, gallery: Embedding, relevant: SharedKey, *, block: int = 1024) -> RetrievalScores:
     """R@1/5/10, median rank and mAP of queries [Q, E] against gallery [G, E]; larger dot product = better."""
     return summarise(places(queries, gallery, relevant, block=block))
 
@@ -185,56 +205,6 @@ def accuracy(score: Embedding, truth: NDArray[np.bool_]) -> Float:
     """
     top = score == score.max(axis=1, keepdims=True)
     return (top & truth).sum(axis=1) / top.sum(axis=1)
-
-
-def intervals(
-    values: Mapping[str, Float],
-    group: NDArray[np.int64],
-    *,
-    resamples: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> dict[str, tuple[float, float]]:
-    """Percentile bootstrap intervals of the mean of each named value [Q] (Efron & Tibshirani 1993, chapter
-    13).
-
-    The values are rates, 0 … 1. Whole groups are resampled, group: int64 [Q]: the forms of one concept are
-    found or missed together, and resampling single queries would make the interval too narrow. Resampling
-    cannot vary what is always 0 or always 1, so there the exact binomial bound over the groups stands in
-    (Clopper & Pearson 1934); one group alone gives the values' whole range.
-    """
-    if not len(group):
-        return dict.fromkeys(values, (0.0, 0.0))
-    groups = len(np.unique(group))
-    sums = resampled(np.stack([*values.values(), np.ones(len(group))], 1), group, resamples=resamples, seed=seed)
-    tail = 100 * (1 - level) / 2
-    bounds = np.percentile(sums[:, :-1] / sums[:, -1:], [tail, 100 - tail], axis=0)
-    found = {name: (float(bounds[0, i]), float(bounds[1, i])) for i, name in enumerate(values)}
-    unseen = 1 - (tail / 100) ** (1 / groups)  # how often what never happened in so many groups may happen
-    for name, value in values.items():
-        if groups == 1 and value.min() < value.max():
-            found[name] = (float(value.min()), float(value.max()))
-        elif value.max() <= 0.0:
-            found[name] = (0.0, unseen)
-        elif value.min() >= 1.0:
-            found[name] = (1.0 - unseen, 1.0)
-    return found
-
-
-def resampled(table: Float, group: NDArray[np.int64], *, resamples: int = 1000, seed: int = 0) -> Float:
-    """Column sums of `table` [Q, K] over each bootstrap resample of whole groups, group: int64 [Q] → [R, K]."""
-    _, member = np.unique(group, return_inverse=True)
-    groups = int(member.max()) + 1
-    sums = np.stack([np.bincount(member, weights=column, minlength=groups) for column in table.T], 1)
-    rng = np.random.default_rng(seed)
-    step = max(1, min(resamples, 4_000_000 // groups))
-    totals: list[Float] = []
-    for start in range(0, resamples, step):
-        rows = min(step, resamples - start)
-        drawn = rng.integers(0, groups, size=(rows, groups)) + groups * np.arange(rows)[:, None]
-        weight = np.bincount(drawn.ravel(), minlength=rows * groups).reshape(rows, groups).astype(np.float64)
-        totals.append(weight @ sums)
-    return np.concatenate(totals)
 
 
 def _harmonic(n: int) -> Float:

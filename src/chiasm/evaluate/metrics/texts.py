@@ -67,7 +67,7 @@ class Alignment:
     insertions: Counts
 
     def errors(self) -> Float:
-        """[n, 2]: edits and wanted words: the table of an error rate for `conversion_metrics.bootstrap` with `ratio`."""
+        """[n, 2]: edits and wanted words: the table of an error rate for `bootstrap.bootstrap` with `ratio`."""
         wrong = self.substitutions + self.deletions
         return np.stack([wrong + self.insertions, wrong + self.hits], axis=1).astype(np.float64)
 

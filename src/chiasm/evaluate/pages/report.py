@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
 
 from chiasm.dataset.table import Table
-from chiasm.errors import MachineError
 from chiasm.evaluate.conversion.figures import FIGURES, interval_of, written
 from chiasm.evaluate.pages import facts
 from chiasm.evaluate.pages.charts import number
 from chiasm.evaluate.pages.curves import curves, read_log
 from chiasm.evaluate.pages.embedded import Embedded
 from chiasm.evaluate.pages.examples import Example, draw_examples
+from chiasm.evaluate.pages.page import render, write_page
 from chiasm.evaluate.pages.space import Space, draw_space
 from chiasm.evaluate.retrieval.items import Collected, Progress, collect
 from chiasm.evaluate.retrieval.pairs import Scorer
-from chiasm.evaluate.retrieval.protocol import choose_splits, groups_of
+from chiasm.evaluate.retrieval.splits import choose_splits, groups_of
 from chiasm.types import MODALITIES, Embedder, Record
 
 MOST_RECORDS = 2_000
@@ -227,19 +221,11 @@ def _render(
     log = read_log(run / "log.jsonl")
     metadata = table.metadata
     found = facts.findings(evaluation) if evaluation["splits"] else []
-    pages = Environment(
-        loader=PackageLoader("chiasm.evaluate"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    pages.filters.update(percent=facts.percent, arrow=facts.arrow, number=number, linked=linked)
     stages = {**({"train": float(log[-1]["seconds"])} if log and "train" not in seconds else {}), **seconds}
     stages |= {f"evaluate: {name}": value for name, value in evaluation["seconds"].items() if name != "total"}
-    return pages.get_template("report.html").render(
+    return render(
+        "report.html",
         name=run.resolve().name,
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         evaluation=evaluation,
         findings=found,
         verdict=facts.verdict(found) if found else "",
@@ -263,25 +249,3 @@ def _render(
         stages=stages,
         left_out_media=media.left_out,
     )
-
-
-def linked(text: object) -> Markup:
-    """Escaped text in which web addresses are links: attributions ask for them."""
-    pieces = re.split(r"(https?://[^\s<>\"')\]]+[^\s<>\"')\].,;])", str(text))
-    return Markup("").join(
-        Markup('<a href="{0}" rel="noopener noreferrer">{0}</a>').format(piece) if i % 2 else escape(piece)
-        for i, piece in enumerate(pieces)
-    )
-
-
-def write_page(out: Path, page: str) -> None:
-    """Write `page` whole or not at all. Raises MachineError."""
-    part = out.with_name(f".{out.name}.part-{os.getpid()}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(page, encoding="utf8", errors="replace")
-        part.replace(out)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise MachineError(f"{out}: the report cannot be written: {error.strerror or error}") from None

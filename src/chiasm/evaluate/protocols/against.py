@@ -19,7 +19,7 @@ from chiasm.evaluate.metrics.bootstrap import bounds, means, rounded
 from chiasm.evaluate.retrieval.asked import Asked, asked_all, labels_of
 from chiasm.evaluate.retrieval.items import Collected, Progress, collect
 from chiasm.evaluate.retrieval.pairs import Scorer
-from chiasm.evaluate.retrieval.protocol import choose_splits, data_config, groups_of
+from chiasm.evaluate.retrieval.splits import choose_splits, data_config, groups_of
 from chiasm.types import MODALITIES, Embedder
 
 Float = NDArray[np.float64]

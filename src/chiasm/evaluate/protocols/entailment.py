@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from chiasm.dataset.table import Table
 from chiasm.errors import MediaError
 from chiasm.evaluate.comparison.downstream import linear_probe
-from chiasm.evaluate.metrics.bootstrap import rounded
-from chiasm.evaluate.metrics.ranks import intervals
+from chiasm.evaluate.metrics.bootstrap import intervals, rounded
 from chiasm.types import Embedder, Media, Record, Text
 
 TRUE, FALSE = {"true", "yes", "entailment"}, {"false", "no", "contradiction"}

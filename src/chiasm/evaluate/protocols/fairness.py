@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chiasm.errors import ConfigError
-from chiasm.evaluate.metrics.bootstrap import benjamini_hochberg, bounds, holm, means, rounded
-from chiasm.evaluate.metrics.ranks import intervals
+from chiasm.evaluate.metrics.bootstrap import benjamini_hochberg, bounds, holm, intervals, means, rounded
 from chiasm.evaluate.retrieval.asked import Asked
 
 LEAST = 10

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from chiasm.evaluate.comparison.downstream import linear_probe, nearest
-from chiasm.evaluate.metrics.bootstrap import rounded
-from chiasm.evaluate.metrics.ranks import intervals
+from chiasm.evaluate.metrics.bootstrap import intervals, rounded
 from chiasm.evaluate.retrieval.items import Collected
 from chiasm.train.model import LoadedModel, Medium, as_item
 from chiasm.train.model import load as load_model

@@ -1,93 +1,62 @@
-"""What is measured beside retrieval, each where the model and the table allow it: fairness, association, downstream, probes, pointing."""
+"""What is measured beside retrieval, each where the model and the table allow it: captions, fairness, association, downstream, probes,
+pointing.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from chiasm.dataset.table import Table
 from chiasm.evaluate.explain.pointing import pointing
 from chiasm.evaluate.protocols.association import associations
+from chiasm.evaluate.protocols.captions import captions
 from chiasm.evaluate.protocols.entailment import entailment
 from chiasm.evaluate.protocols.fairness import LEAST, attributes, fairness
 from chiasm.evaluate.protocols.features import downstream
 from chiasm.evaluate.protocols.probes import probes
 from chiasm.evaluate.protocols.similarity import name_similarity
 from chiasm.evaluate.retrieval.asked import asked_all
-from chiasm.evaluate.retrieval.items import Collected, Progress
-from chiasm.evaluate.retrieval.pairs import Scorer
+from chiasm.evaluate.retrieval.study import Rows, Study
 from chiasm.train.model import LoadedModel
-from chiasm.types import Embedder
 
 Found = dict[str, dict[str, Any]]
 
 
-def further(
-    model: Embedder,
-    table: Table,
-    scorer: Scorer,
-    pairs: list[tuple[str, str]],
-    splits: Mapping[str, NDArray[np.bool_]],
-    train: NDArray[np.bool_],
-    wanted: Sequence[str],
-    by: Sequence[str] | None,
-    left_out: dict[str, str],
-    known: dict[str, NDArray[np.float32]],
-    seed: int,
-    clock: MutableMapping[str, float],
-    progress: Progress | None,
-) -> dict[str, Found]:
-    """{protocol: {split: …}}, without splits of which nothing could be asked. splits: those that test; train: whose rows may be learned from.
-    known: vectors of class names, as in zero_shot.zero_shot.
-
-    clock: when each protocol was done.
-    """
-    found: dict[str, Found] = {name: {} for name in ("fairness", "association", "downstream", "probes", "pointing")}
-    groups = scorer.groups
-    for name in (one for one in found if one in wanted):
-        for done, (split, rows) in enumerate(splits.items()):
-            if progress:
-                progress(name, done, len(splits))
-            learned = train & ~rows
-            entry: dict[str, Any]
-            if name == "fairness":
-                entry = fairness(
-                    asked_all(model, scorer, pairs, rows, scorer.items.labels, known),
-                    groups,
-                    attributes(scorer.items.labels, rows, by),
-                    seed,
-                )
-            elif name == "association":
-                entry = _associations(model, scorer.items, rows, by, seed)
-            elif name == "downstream":
-                entry = downstream(scorer.items, learned, rows, groups, left_out, seed) if learned.any() else {}
-            elif name == "probes":
-                entry = _probes(model, table, scorer, learned, rows, seed)
-            else:
-                entry = _pointing(model, table, rows, groups, seed, progress)
+def further(study: Study, wanted: Sequence[str], clock: MutableMapping[str, float]) -> dict[str, Found]:
+    """{protocol: {split: …}} of those wanted, without splits of which nothing could be asked. clock: when each protocol was done."""
+    found: dict[str, Found] = {name: {} for name in FURTHER}
+    for name in (one for one in FURTHER if one in wanted):
+        for done, split in enumerate(study.tested):
+            study.progress(name, done, len(study.tested))
+            entry = FURTHER[name](study, study.splits[split])
             if entry:
                 found[name][split] = entry
-        if progress:
-            progress(name, len(splits), len(splits))
+        study.progress(name, len(study.tested), len(study.tested))
         clock[name] = time.perf_counter()
     return found
 
 
-def _associations(
-    model: Embedder, items: Collected, rows: NDArray[np.bool_], by: Sequence[str] | None, seed: int
-) -> dict[str, Any]:
+def _captions(study: Study, rows: Rows) -> dict[str, Any]:
+    return captions(study.model, study.table, study.scorer, rows, study.seed)
+
+
+def _fairness(study: Study, rows: Rows) -> dict[str, Any]:
+    asked = asked_all(study.model, study.scorer, study.pairs, rows, study.items.labels, study.known)
+    return fairness(asked, study.groups, attributes(study.items.labels, rows, study.by), study.seed)
+
+
+def _associations(study: Study, rows: Rows) -> dict[str, Any]:
     """{label: {modality: {"a / b": …}}} of media in groups, against pleasant and unpleasant words."""
-    if "text" not in model.modalities:
+    if "text" not in study.model.modalities:
         return {}
     found: dict[str, Any] = {}
-    for label, values in attributes(items.labels, rows, by).items():
+    for label, values in attributes(study.items.labels, rows, study.by).items():
         if "×" in label:
             continue
-        for modality, whole in items.sides.items():
+        for modality, whole in study.items.sides.items():
             if modality == "text":
                 continue
             side = whole.at(rows)
@@ -98,29 +67,52 @@ def _associations(
                 if (of == name).sum() >= LEAST
             }
             if len(groups) >= 2:
-                found.setdefault(label, {})[modality] = associations(model, groups, seed=seed)
+                found.setdefault(label, {})[modality] = associations(study.model, groups, seed=study.seed)
     return found
 
 
-def _probes(
-    model: Embedder, table: Table, scorer: Scorer, train: NDArray[np.bool_], rows: NDArray[np.bool_], seed: int
-) -> dict[str, Any]:
-    groups = scorer.groups
-    found = probes(model, table, np.flatnonzero(rows), groups, seed=seed)
-    said = entailment(model, table, np.flatnonzero(train), np.flatnonzero(rows), groups, seed) if train.any() else {}
+def _downstream(study: Study, rows: Rows) -> dict[str, Any]:
+    learned = study.train & ~rows
+    if not learned.any():
+        return {}
+    return downstream(study.items, learned, rows, study.groups, study.left_out, study.seed)
+
+
+def _probes(study: Study, rows: Rows) -> dict[str, Any]:
+    table, groups, learned = study.table, study.groups, study.train & ~rows
+    found = probes(study.model, table, np.flatnonzero(rows), groups, seed=study.seed)
+    said: dict[str, Any] = {}
+    if learned.any():
+        said = entailment(study.model, table, np.flatnonzero(learned), np.flatnonzero(rows), groups, study.seed)
     names = [some[0]["text"] if some else "" for some in table.columns(["texts"])["texts"].to_pylist()]
-    alike = name_similarity(scorer.items, names, rows, seed)
+    alike = name_similarity(study.items, names, rows, study.seed)
     return found | ({"entailment": said} if said else {}) | ({"similarity": alike} if alike else {})
 
 
-def _pointing(
-    model: Embedder,
-    table: Table,
-    rows: NDArray[np.bool_],
-    groups: NDArray[np.int64],
-    seed: int,
-    progress: Progress | None,
-) -> dict[str, Any]:
+def _pointing(study: Study, rows: Rows) -> dict[str, Any]:
+    model = study.model
     if not isinstance(model, LoadedModel) or not {"text", "image"} <= set(model.modalities):
         return {}
-    return pointing(model, table, np.flatnonzero(rows), groups, seed=seed, progress=progress)
+    return pointing(model, study.table, np.flatnonzero(rows), study.groups, seed=study.seed, progress=study.progress)
+
+
+FURTHER: Mapping[str, Callable[[Study, Rows], dict[str, Any]]] = {
+    "captions": _captions,
+    "fairness": _fairness,
+    "association": _associations,
+    "downstream": _downstream,
+    "probes": _probes,
+    "pointing": _pointing,
+}
+"""In the order in which they are run and told."""
+
+NEEDS: Mapping[str, str] = {
+    "zero_shot": "texts, another modality, and labels of 2 to 1,000 values",
+    "captions": "two captions or more of most pictures, clips or sounds",
+    "fairness": "labels that make groups of 10 records or more",
+    "association": "texts, and labels (--by) that make groups of 10 records or more",
+    "downstream": "a train split with labels of 2 to 100 values",
+    "probes": "boxes and relations, true or false statements, or texts",
+    "pointing": "boxes, and a model of texts and pictures",
+}
+"""What each protocol needs of model and table."""

@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from chiasm.dataset.table import Table
 from chiasm.errors import MediaError
 from chiasm.evaluate.explain.pointing import phrase
-from chiasm.evaluate.metrics.bootstrap import rounded
-from chiasm.evaluate.metrics.ranks import intervals
+from chiasm.evaluate.metrics.bootstrap import intervals, rounded
 from chiasm.types import Embedder, Media, Record, Text
 
 MOST = 500

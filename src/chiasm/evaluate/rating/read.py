@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chiasm.dataset.agreement import Level, krippendorff
 from chiasm.errors import DataError
-from chiasm.evaluate.metrics.agreement import Level, cohen, krippendorff, krippendorff_interval
+from chiasm.evaluate.metrics.agreement import cohen, krippendorff_interval
 from chiasm.evaluate.metrics.bootstrap import mean_intervals, rounded
 from chiasm.evaluate.rating.sheets import POINTS, SCALES, read_key, read_lines
 

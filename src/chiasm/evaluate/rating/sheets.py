@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from chiasm.errors import ConfigError, DataError, MediaError
 from chiasm.evaluate.pages.embedded import data_uri, webp
-from chiasm.evaluate.pages.report import write_page
+from chiasm.evaluate.pages.page import render, write_page
 from chiasm.modalities.audio import encode_audio, read_audio
 from chiasm.modalities.image import read_image
 from chiasm.modalities.media import read_bytes, resolve
@@ -125,10 +124,7 @@ def make_sheet(
         key["pairs"][code] = {"id": one, "A": sides[0], "B": sides[1]}
         both = [_shown(systems[side][one].made, left) for side in sides]
         cards.append({"code": code, "given": _shown(given, left), "made": both})
-    pages = Environment(
-        loader=PackageLoader("chiasm.evaluate"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    page = pages.get_template("rate.html").render(sheet=sheet, cards=cards, scales=SCALES, points=POINTS)
+    page = render("rate.html", sheet=sheet, cards=cards, scales=SCALES, points=POINTS)
     write_page(out, page)
     write_page(key_of(out), json.dumps(key, ensure_ascii=False, indent=2) + "\n")
     return key

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chiasm.evaluate.metrics.ranks import CUTS, chance, intervals, places, retrieval, summarise
+from chiasm.evaluate.metrics.bootstrap import intervals
+from chiasm.evaluate.metrics.ranks import CUTS, SharedKey, chance, places, retrieval, summarise
 from chiasm.evaluate.retrieval.baseline import Linear
 from chiasm.evaluate.retrieval.items import Collected, Side
-from chiasm.evaluate.retrieval.relevance import SharedKey
 
 KEPT = ("r1", "r5", "r10", "median_rank", "map")
 

@@ -1,6 +1,6 @@
 """The evaluation of one model on one table: what is asked, of which records, and against what.
 
-    collect items → score every pair of modalities → beside chance and the linear baseline → zero-shot → one
+    collect items → score every pair of modalities → beside chance and the linear baseline → the protocols → one
     JSON object
 
 Retrieval follows CLIP's protocol (arXiv 2103.00020, section 3) with intervals, chance and baseline added.
@@ -9,24 +9,25 @@ Retrieval follows CLIP's protocol (arXiv 2103.00020, section 3) with intervals, 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from chiasm.config import DataConfig, RunConfig
+from chiasm.config import DataConfig
 from chiasm.dataset.table import Table
-from chiasm.errors import ConfigError, DataError
-from chiasm.evaluate.protocols.further import further
+from chiasm.errors import ConfigError
+from chiasm.evaluate.protocols.further import FURTHER, NEEDS, Found, further
 from chiasm.evaluate.retrieval.baseline import Linear, fit_baseline
 from chiasm.evaluate.retrieval.breakdown import by_facet
 from chiasm.evaluate.retrieval.items import Collected, Progress, collect
 from chiasm.evaluate.retrieval.pairs import Scorer
+from chiasm.evaluate.retrieval.splits import Rows, choose_splits, data_config, groups_of, rows_of
+from chiasm.evaluate.retrieval.study import Study
 from chiasm.evaluate.retrieval.zero_shot import zero_shot
-from chiasm.types import MODALITIES, Embedder
+from chiasm.types import Embedder
 
 PROTOCOL = (
     "One item a record and modality: the first text, the first picture, the first sound. A pair uses the "
@@ -37,27 +38,24 @@ PROTOCOL = (
     "24×24 pixels, tf-idf of letter n-grams and coarse log-mel, PCA/SVD, ridge CCA, fitted on the train "
     "split. `by`: queries in one language, or by one voice or artist, against the split's usual gallery; "
     "unseen = held out of training. `zero_shot`: the nearest class name among all values that the table "
-    "has for the label. `protocols` names what else was run (docs/evaluation.md)."
+    "has for the label. `captions`: each medium and its first five captions, of which only its own answer. "
+    "`protocols` names what else was run (docs/evaluation.md)."
 )
 
-PROTOCOLS = ("zero_shot", "fairness", "association", "downstream", "probes", "pointing")
+PROTOCOLS = ("zero_shot", *FURTHER)
 """Beside retrieval, what is run where the model and the table allow it; each is a key of the JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What `evaluate` found. `to_json` is plain JSON; its keys are described in `PROTOCOL`."""
+    """What `evaluate` found. `to_json` is plain JSON; its keys are described in `PROTOCOL`. further: by protocol, a key of the JSON each."""
 
-    retrieval: dict[str, dict[str, Any]]
-    retrieval_full: dict[str, dict[str, Any]]
-    by: dict[str, dict[str, Any]]
-    zero_shot: dict[str, dict[str, Any]]
-    gap: dict[str, dict[str, Any]]
-    fairness: dict[str, dict[str, Any]]
-    association: dict[str, dict[str, Any]]
-    downstream: dict[str, dict[str, Any]]
-    probes: dict[str, dict[str, Any]]
-    pointing: dict[str, dict[str, Any]]
+    retrieval: Found
+    retrieval_full: Found
+    by: Found
+    zero_shot: Found
+    gap: Found
+    further: dict[str, Found]
     protocols: list[str]
     splits: dict[str, dict[str, Any]]
     left_out: dict[str, str]
@@ -68,23 +66,15 @@ class Evaluation:
     seed: int
 
     def to_json(self) -> dict[str, Any]:
-        fields = (
-            "retrieval",
-            "retrieval_full",
-            "by",
-            "zero_shot",
-            "gap",
-            *PROTOCOLS[1:],
-            "protocols",
-            "splits",
-            "left_out",
-            "unreadable",
-        )
-        rest = ("model", "table", "seconds", "seed")
+        def those(*names: str) -> dict[str, Any]:
+            return {name: getattr(self, name) for name in names}
+
         return (
-            {name: getattr(self, name) for name in fields}
+            those("retrieval", "retrieval_full", "by", "zero_shot", "gap")
+            | self.further
+            | those("protocols", "splits", "left_out", "unreadable")
             | {"protocol": PROTOCOL}
-            | {name: getattr(self, name) for name in rest}
+            | those("model", "table", "seconds", "seed")
         )
 
 
@@ -117,114 +107,34 @@ def evaluate(
 
     Raises DataError for an empty table, ConfigError for a split, a label or a protocol that is not there.
     """
-    wanted = check_protocols(protocols)
-    if protocols is None and not by:
-        # Which labels speak of people, only the user knows: words of praise and blame are asked of no others.
-        wanted = tuple(name for name in wanted if name != "association")
+    wanted = _wanted(protocols, by)
     clock = {"start": time.perf_counter()}
     data = data_config(model)
+    tell: Progress = progress or (lambda stage, done, total: None)
+    study = _study(model, table, splits, data, baseline, breakdown, by, seed, tell, clock)
     unseen = set(data.held_out_makers if held_out is None else held_out)
-    # What tests comes first.
-    chosen = dict(
-        sorted(
-            choose_splits(table, splits, data.train_split).items(),
-            key=lambda item: item[0] == data.validation_split,
-        )
-    )
-    tested = [name for name in chosen if name != data.validation_split or len(chosen) == 1]
-    facet_rows = np.any([chosen[name] for name in tested], axis=0) if breakdown else None
-    items = collect(model, table, facet_rows=facet_rows, raw=baseline, progress=progress)
-    clock["embed"] = time.perf_counter()
-    left_out: dict[str, str] = {}
-    train = rows_of(table, data.train_split) & ~np.any(list(chosen.values()), axis=0)
-    linear = _baseline(items, train, seed, left_out, progress) if baseline else None
-    clock["baseline"] = time.perf_counter()
-    scorer = Scorer(items, groups_of(table), linear, seed)
-    results = _measure(scorer, _pairs(model), chosen, set(tested), unseen, left_out, progress)
-    known: dict[str, NDArray[np.float32]] = {}
-    zero = zero_shot(model, items, chosen, groups_of(table), seed, left_out, known) if "zero_shot" in wanted else {}
+    results = _retrieval(study, unseen)
+    zero: Found = {name: {} for name in study.splits}
+    if "zero_shot" in wanted:
+        zero |= zero_shot(model, study.items, study.splits, study.groups, seed, study.left_out, study.known)
     clock["score"] = time.perf_counter()
-    told = {name: rows for name, rows in chosen.items() if name in tested}
-    more = further(
-        model,
-        table,
-        scorer,
-        _pairs(model),
-        told,
-        rows_of(table, data.train_split),
-        wanted,
-        by,
-        left_out,
-        known,
-        seed,
-        clock,
-        progress,
-    )
+    more = further(study, wanted, clock)
+    ran = [*(["zero_shot"] if any(zero.values()) else []), *(name for name, found in more.items() if found)]
+    for name in [one for one in wanted if protocols is not None and one not in ran]:
+        study.left_out[name] = f"the model and these splits allow none of it; it needs {NEEDS[name]}"
     return Evaluation(
         **results,
-        **more,
-        zero_shot=zero or {name: {} for name in chosen},
-        protocols=[
-            "retrieval",
-            *(["zero_shot"] if any(zero.values()) else []),
-            *(name for name, found in more.items() if found),
-        ],
-        splits=_describe(chosen, items, data),
-        left_out=left_out,
-        unreadable=items.unreadable,
-        model={
-            "identity": model.identity,
-            "modalities": list(model.modalities),
-            "dimension": model.dimension,
-        },
-        table=_table_facts(table),
+        zero_shot=zero,
+        further=more,
+        protocols=["retrieval", *ran],
+        splits=_describe(study, data),
+        left_out=study.left_out,
+        unreadable=study.items.unreadable,
+        model={"identity": model.identity, "modalities": list(model.modalities), "dimension": model.dimension},
+        table={"rows": len(table), "splits": table.splits(), "version": table.version},
         seconds=_stages(clock),
         seed=seed,
     )
-
-
-def _measure(
-    scorer: Scorer,
-    pairs: list[tuple[str, str]],
-    chosen: dict[str, NDArray[np.bool_]],
-    tested: set[str],
-    unseen: set[str],
-    left_out: dict[str, str],
-    progress: Progress | None,
-) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {"retrieval": {}, "retrieval_full": {}, "by": {}, "gap": {}}
-    for done, (name, rows) in enumerate(chosen.items()):
-        everything = np.ones(len(rows), dtype=bool)
-        found["retrieval"][name] = _score(scorer, pairs, rows, None, name, left_out)
-        found["retrieval_full"][name] = _score(scorer, pairs, rows, everything, name, {})
-        if name in tested:
-            found["by"][name] = by_facet(scorer, pairs, rows, unseen, name, left_out)
-        found["gap"][name] = scorer.gaps(pairs, rows)
-        if progress:
-            progress("score", done + 1, len(chosen))
-    return found
-
-
-def _stages(clock: dict[str, float]) -> dict[str, float]:
-    """Seconds of each stage from the times at which they ended, and their total."""
-    times = list(clock.values())
-    took = {name: round(b - a, 3) for name, (a, b) in zip(list(clock)[1:], pairwise(times), strict=True)}
-    return took | {"total": round(times[-1] - times[0], 3)}
-
-
-def choose_splits(table: Table, splits: Sequence[str] | None, train_split: str) -> dict[str, NDArray[np.bool_]]:
-    """Split name → bool [rows of the table]."""
-    if not len(table):
-        raise DataError("the table has no rows: nothing to evaluate")
-    known = table.splits()
-    if splits is not None:
-        for name in splits:
-            if name not in known:
-                raise ConfigError(f"the table has no split {name!r}; it has {', '.join(sorted(known)) or 'none'}")
-        return {name: rows_of(table, name) for name in dict.fromkeys(splits)}
-    if len(known) < 2:
-        return {"all": np.ones(len(table), dtype=bool)}
-    return {name: rows_of(table, name) for name in known if name != train_split}
 
 
 def check_protocols(protocols: Sequence[str] | None) -> tuple[str, ...]:
@@ -237,74 +147,93 @@ def check_protocols(protocols: Sequence[str] | None) -> tuple[str, ...]:
     return PROTOCOLS if protocols is None else tuple(name for name in PROTOCOLS if name in protocols)
 
 
-def data_config(model: Embedder) -> DataConfig:
-    config = getattr(model, "config", None)
-    return config.data if isinstance(config, RunConfig) else DataConfig(table="")
+def _wanted(protocols: Sequence[str] | None, by: Sequence[str] | None) -> tuple[str, ...]:
+    wanted = check_protocols(protocols)
+    if protocols is None and not by:
+        # Which labels speak of people, only the user knows: words of praise and blame are asked of no others.
+        return tuple(name for name in wanted if name != "association")
+    return wanted
 
 
-def rows_of(table: Table, split: str) -> NDArray[np.bool_]:
-    return np.array([value == split for value in table.columns(["split"])["split"].to_pylist()], dtype=bool)
+def _study(
+    model: Embedder,
+    table: Table,
+    splits: Sequence[str] | None,
+    data: DataConfig,
+    baseline: bool,
+    breakdown: bool,
+    by: Sequence[str] | None,
+    seed: int,
+    tell: Progress,
+    clock: dict[str, float],
+) -> Study:
+    """Items embedded and the baseline fitted; clock: when each was done."""
+    found = choose_splits(table, splits, data.train_split)
+    # What tests comes first.
+    chosen = dict(sorted(found.items(), key=lambda item: item[0] == data.validation_split))
+    tested = tuple(name for name in chosen if name != data.validation_split or len(chosen) == 1)
+    facet_rows = np.any([chosen[name] for name in tested], axis=0) if breakdown else None
+    items = collect(model, table, facet_rows=facet_rows, raw=baseline, progress=tell)
+    clock["embed"] = time.perf_counter()
+    left_out: dict[str, str] = {}
+    train = rows_of(table, data.train_split)
+    apart = train & ~np.any(list(chosen.values()), axis=0)
+    linear = _baseline(items, apart, seed, left_out, tell) if baseline else None
+    clock["baseline"] = time.perf_counter()
+    scorer = Scorer(items, groups_of(table), linear, seed)
+    return Study(model, table, scorer, chosen, tested, train, by, seed, tell, left_out)
 
 
-def groups_of(table: Table) -> NDArray[np.int64]:
-    """int64 [rows]: equal for rows of one group; a row without a group is its own."""
-    columns = table.columns(["id", "group"])
-    names = [
-        f"id:{own}" if group is None else f"group:{group}"
-        for own, group in zip(columns["id"].to_pylist(), columns["group"].to_pylist(), strict=True)
-    ]
-    return np.unique(names, return_inverse=True)[1].astype(np.int64)
-
-
-def _pairs(model: Embedder) -> list[tuple[str, str]]:
-    names = [name for name in MODALITIES if name in model.modalities]
-    return [(a, b) for a in names for b in names if a != b]
-
-
-def _baseline(
-    items: Collected, train: NDArray[np.bool_], seed: int, left_out: dict[str, str], progress: Progress | None
-) -> Linear | None:
+def _baseline(items: Collected, train: Rows, seed: int, left_out: dict[str, str], progress: Progress) -> Linear | None:
     if not train.any():
         left_out["baseline"] = (
             "no train rows apart from the rows measured: the linear baseline has nothing to learn from"
         )
         return None
-    if progress:
-        progress("baseline", 0, 0)
+    progress("baseline", 0, 0)
     linear = fit_baseline(items.raw, {name: side.rows for name, side in items.sides.items()}, train, seed=seed)
     left_out.update({f"baseline {a}-{b}": reason for (a, b), reason in linear.reasons.items()})
     return linear
 
 
-def _score(
-    scorer: Scorer,
-    pairs: list[tuple[str, str]],
-    rows: NDArray[np.bool_],
-    gallery: NDArray[np.bool_] | None,
-    split: str,
-    left_out: dict[str, str],
-) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for query, target in pairs:
-        both = rows & scorer.has(query) & scorer.has(target)
-        if both.sum() < 2:
-            left_out[f"{split} {query}->{target}"] = f"{int(both.sum())} records have both; 2 are needed"
-            continue
-        found[f"{query}->{target}"] = scorer.score(query, target, both, both if gallery is None else gallery)
+def _retrieval(study: Study, unseen: Collection[str]) -> dict[str, Found]:
+    found: dict[str, Found] = {"retrieval": {}, "retrieval_full": {}, "by": {}, "gap": {}}
+    scorer, pairs = study.scorer, study.pairs
+    for done, (name, rows) in enumerate(study.splits.items()):
+        found["retrieval"][name] = _score(study, rows, None, name, study.left_out)
+        found["retrieval_full"][name] = _score(study, rows, np.ones(len(rows), dtype=bool), name, {})
+        if name in study.tested:
+            found["by"][name] = by_facet(scorer, pairs, rows, set(unseen), name, study.left_out)
+        found["gap"][name] = scorer.gaps(pairs, rows)
+        study.progress("score", done + 1, len(study.splits))
     return found
 
 
-def _describe(chosen: dict[str, NDArray[np.bool_]], items: Collected, data: DataConfig) -> dict[str, dict[str, Any]]:
+def _score(study: Study, rows: Rows, gallery: Rows | None, split: str, left_out: dict[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for query, target in study.pairs:
+        both = rows & study.scorer.has(query) & study.scorer.has(target)
+        if both.sum() < 2:
+            left_out[f"{split} {query}->{target}"] = f"{int(both.sum())} records have both; 2 are needed"
+            continue
+        found[f"{query}->{target}"] = study.scorer.score(query, target, both, both if gallery is None else gallery)
+    return found
+
+
+def _describe(study: Study, data: DataConfig) -> dict[str, dict[str, Any]]:
     roles = {data.train_split: "train", data.validation_split: "validation"}
     return {
         name: {
             "role": roles.get(name, "test"),
             "rows": int(rows.sum()),
-            "items": {modality: int(rows[side.rows].sum()) for modality, side in items.sides.items()},
+            "items": {modality: int(rows[side.rows].sum()) for modality, side in study.items.sides.items()},
         }
-        for name, rows in chosen.items()
+        for name, rows in study.splits.items()
     }
 
 
-def _table_facts(table: Table) -> dict[str, Any]:
-    return {"rows": len(table), "splits": table.splits(), "version": table.version}
+def _stages(clock: dict[str, float]) -> dict[str, float]:
+    """Seconds of each stage from the times at which they ended, and their total."""
+    times = list(clock.values())
+    took = {name: round(b - a, 3) for name, (a, b) in zip(list(clock)[1:], pairwise(times), strict=True)}
+    return took | {"total": round(times[-1] - times[0], 3)}

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chiasm.evaluate.metrics.ranks import accuracy, intervals
+from chiasm.evaluate.metrics.bootstrap import intervals
+from chiasm.evaluate.metrics.ranks import accuracy
 from chiasm.evaluate.retrieval.items import Collected
 from chiasm.types import Embedder, Text
 
