@@ -140,5 +140,5 @@ def test_what_all_tasks_share_is_bounded(bad: dict[str, Any]) -> None:
 
 def test_a_misspelt_key_of_a_task_is_recognised() -> None:
     tree = {"data": {"table": "t"}, "train": {"steps": 1}, "tasks": {"caption": {"givn": ["image"], "wanted": "text"}}}
-    with pytest.raises(ConfigError, match=r"unknown key 'tasks\.caption\.givn'; did you mean 'given'"):
+    with pytest.raises(ConfigError, match=r"unknown key 'tasks\.caption\.givn'; did you mean 'tasks\.caption\.given'"):
         validate(RunConfig, tree)

@@ -515,7 +515,11 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> list[str]:
         if item["type"] == "extra_forbidden":
             known = _fields(kind, path[:-1])
             near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known keys here: {', '.join(sorted(known))}"
+            hint = (
+                f"did you mean {'.'.join([*path[:-1], near[0]])!r}?"
+                if near
+                else f"known keys here: {', '.join(sorted(known))}"
+            )
             lines.append(f"unknown key {name!r}; {hint}")
         elif item["type"] == "missing":
             lines.append(f"{name!r} is missing")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from cli_cases import as_json, chiasm, make_folder, ok
 
+from chiasm.cli.output import counted
 from chiasm.dataset.table import Table
 
 
@@ -106,7 +107,7 @@ def test_ctrl_c_ends_a_real_build_cleanly_and_it_is_resumed(tmp_path: Path) -> N
     assert [left.name for left in out.parent.iterdir()] == [".t.lance.work"]
     kept = len(list((work / "read").glob("*.arrow")))
     said = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert f"resuming: an interrupted build has finished {kept} shards" in said.stderr
+    assert f"resuming: an interrupted build has finished {kept} shard" in said.stderr
     assert "4,000 given = 4,000 accepted" in said.stdout
     assert sorted(left.name for left in out.parent.iterdir()) == ["t.lance", "t.rejects.jsonl"]
 
@@ -131,7 +132,7 @@ def test_reasons_and_leaks_are_told(folder: Path, tmp_path: Path) -> None:
     manifest = folder / "m.jsonl"
     manifest.write_text("\n".join(map(json.dumps, rows)))
     said = ok("build", manifest, tmp_path / "t.lance")
-    assert "warning: 1 leaks" in said.stderr
+    assert "warning: 1 leak between" in said.stderr
     assert "a, b" in said.stderr
     assert "too few rows to measure on (test 1, validation 0)" in said.stderr
     (reason,) = as_json("build", manifest, tmp_path / "t.lance", "--overwrite")["reasons"]
@@ -144,3 +145,26 @@ def test_a_small_folder_can_be_tested_on(folder: Path, tmp_path: Path) -> None:
     assert Table(tmp_path / "t.lance").splits()["test"] == 2
     assert "(validation 0)" in said.stderr
     assert "warning" not in ok("build", folder, tmp_path / "u.lance", "validation=0").stderr
+
+
+def test_a_step_that_nothing_was_asked_of_says_what_to_set(folder: Path, tmp_path: Path) -> None:
+    table = tmp_path / "t.lance"
+    ok("build", folder, table)
+    steps = ("clean", "align", "extract", "dedup", "label", "reduce", "augment")
+    for number, step in enumerate(steps):
+        line = next(
+            line
+            for line in ok("build", table, tmp_path / f"{number}.lance", f"steps=[{step}]").stdout.splitlines()
+            if line.startswith(f"{step}:")
+        )
+        assert f"nothing was asked of it: set {step}." in line
+    # A setting that has no effect alone is told too; one that was asked for, and a build without either, are not.
+    assert "nothing was asked" in ok("build", table, tmp_path / "a.lance", "augment.magnitude=3").stdout
+    assert "nothing was asked" not in ok("build", table, tmp_path / "b.lance", "dedup.exact=keep").stdout
+    shown = ok("build", table, tmp_path / "c.lance", "steps=[label]", "label.cluster={kind: {count: 2}}").stdout
+    assert "nothing was asked" not in shown and "labelled 12, replaced 0" in shown
+
+
+def test_one_is_no_plural() -> None:
+    assert [counted(count, "leak") for count in (0, 1, 2, 1000)] == ["0 leaks", "1 leak", "2 leaks", "1,000 leaks"]
+    assert counted(2, "copy", "copies") == "2 copies"

@@ -61,6 +61,16 @@ def test_a_contact_sheet(table: Path, tmp_path: Path) -> None:
     assert (sheets[0] == sheets[1]).all() and sheets[0].shape[1] > 5 * 148
     assert sheets[0].shape != sheets[2].shape or (sheets[0] != sheets[2]).any()
     assert chiasm("augment", table, "--preview", tmp_path / "sheet.txt").exit_code == 2
-    assert "did you mean 'augment.copies'" in chiasm("augment", table, "copis=2").stderr.replace(
-        "'copies'", "'augment.copies'"
-    )
+    assert "did you mean 'augment.copies'" in chiasm("augment", table, "copis=2").stderr
+    late = chiasm("report", table, "--by", "nolabel")
+    assert late.exit_code == 2 and "--by nolabel: no record has it" in late.stderr
+    assert "look at rows" not in late.stderr  # said before the media are decoded
+    assert "texts of 9 of 9 rows name a colour, and autocontrast" in ok("augment", table, "--preview", one).stderr
+    assert "name a colour" not in ok("augment", table, "--preview", one, "image=[rotate]").stderr
+    for name in ("cat", "red"):
+        (tmp_path / "two").mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8), "white").save(tmp_path / "two" / f"{name}.png")
+        (tmp_path / "two" / f"{name}.txt").write_text(f"a {name}")
+    ok("build", tmp_path / "two", tmp_path / "two.lance", "test=0", "validation=0")
+    assert "texts of 1 of 2 rows name a colour" in ok("augment", tmp_path / "two.lance", "--preview", one).stderr
+    assert as_json("augment", table, "--preview", one, "augment.copies=2")["copies"] == 2

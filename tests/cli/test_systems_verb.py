@@ -49,7 +49,7 @@ def test_show(name: str) -> None:
         (["compare", "clpi"], "did you mean 'clip'?"),
         (["compare", "--fusion", "erly"], "did you mean 'early'?"),
         (["compare", "clip", "--on", "clip"], "write NAMES=TABLE"),
-        (["compare", "clip", "train.stepps=3"], "did you mean 'steps'?"),
+        (["compare", "clip", "train.stepps=3"], "did you mean 'train.steps'?"),
     ],
 )
 def test_mistakes(arguments: list[str], message: str, made: Made, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_several_processes_are_one_command(made: Made, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["TABLE", "train.stepps=3"], 2, "did you mean 'steps'?"),
+        (["TABLE", "train.stepps=3"], 2, "did you mean 'train.steps'?"),
         (["TABLE", "model.width=33", "model.heads=2"], 2, "not a multiple of heads"),
         (["TABLE", "train.seed=-1"], 2, "train.seed"),
         (["TABLE", "model.text.length=2"], 2, "model.text.length"),
@@ -70,7 +70,7 @@ def test_several_processes_are_one_command(made: Made, tmp_path: Path) -> None:
         (["TABLE", "objective.weights={text-image: 1, image-text: 2}"], 2, "both orders"),
         (["nowhere.yaml"], 2, "nowhere.yaml: no such configuration file"),
         (["nowhere.lance"], 2, "chiasm build SOURCE"),
-        (["FOLDER"], 3, "not a Lance table"),
+        (["FOLDER"], 3, "is a folder of files, not a chiasm table: build it first"),
     ],
 )
 def test_train_mistakes(made: Made, tmp_path: Path, arguments: list[str], code: int, message: str) -> None:

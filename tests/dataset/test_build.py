@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from dataset_cases import ListSource, picture, record, sound
 
+from chiasm.building import DedupConfig
 from chiasm.config import BuildConfig
 from chiasm.dataset.build import build
 from chiasm.dataset.table import Table
@@ -184,3 +185,15 @@ def test_shares_must_leave_something_to_train_on(tmp_path: Path) -> None:
         build(forms, tmp_path / "d.lance", BuildConfig(test=0.48))
     with pytest.raises(ValueError, match="nothing to train on"):
         BuildConfig(test=0.5, validation=0.5)
+
+
+def test_a_table_of_a_named_source_is_measured_when_it_is_built_anew(tmp_path: Path) -> None:
+    class Named(ListSource):
+        name = "emoji"
+
+    records = [Record(f"r{number}", texts=(Text("a small red apple on a table"),), source="emoji") for number in (1, 2)]
+    first = build(Named(records), tmp_path / "a.lance")
+    assert "measures" not in Table(first.path).column_names
+    again = build(str(first.path), tmp_path / "b.lance", BuildConfig(dedup=DedupConfig(near="remove")))
+    assert "measures" in Table(again.path).column_names
+    assert (again.given, again.accepted) == (2, 1)

@@ -18,6 +18,7 @@ from chiasm.dataset.decisions import Decisions
 from chiasm.dataset.split import Key
 from chiasm.dataset.step import Outcome, Sheet
 from chiasm.dataset.table import Table
+from chiasm.errors import ConfigError
 from chiasm.types import Box, Label, Media, Record, Rejected, Relation, Text
 
 Build = Callable[..., BuildResult]
@@ -171,6 +172,13 @@ def test_a_step_that_contradicts_itself(outcome: Outcome) -> None:
     decisions.apply("clean", Outcome(removed={1: Rejected("b", "record", "boring", "it was")}))
     with pytest.raises(ValueError, match="the step dedup"):
         decisions.apply("dedup", outcome)
+
+
+def test_two_steps_that_write_one_column() -> None:
+    decisions = Decisions([Key("a"), Key("b")], np.zeros(2, np.int64))
+    decisions.apply("label", Outcome(columns={"kind_confidence": np.zeros(2, np.float32)}))
+    with pytest.raises(ConfigError, match="the steps label and reduce both write a column 'kind_confidence'"):
+        decisions.apply("reduce", Outcome(columns={"kind_confidence": np.zeros((2, 2), np.float32)}))
 
 
 def test_many_rows_join_one_and_long_chains_of_groups() -> None:

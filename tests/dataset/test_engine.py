@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -76,9 +77,37 @@ def test_an_error_in_a_shard_ends_the_build(tmp_path: Path, monkeypatch: pytest.
         raise KeyError("a bug")
 
     monkeypatch.setattr("chiasm.dataset.engine.examine", wrong)
-    with pytest.raises(Exception, match="a bug"):
+    # A bug stays one, and is no failure of the machine.
+    with pytest.raises(RuntimeError, match="KeyError: 'a bug'") as caught:
         build(ListSource([record(1)]), tmp_path / "d.lance")
+    assert "in wrong" in str(caught.value.__cause__)
     assert list(tmp_path.iterdir()) == []
+
+    def gone(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "Input/output error", "/disk/000000.arrow")
+
+    monkeypatch.setattr("chiasm.dataset.engine.examine", gone)
+    with pytest.raises(MachineError, match=r"^/disk/000000\.arrow: Input/output error; what is examined is kept"):
+        build(ListSource([record(1)]), tmp_path / "d.lance")
+
+
+@pytest.mark.parametrize("where", ["from_pydict", "func"])
+def test_an_error_of_the_engine_says_what_to_do(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import daft
+    from daft.exceptions import DaftCoreException
+
+    build(ListSource([record(1)]), tmp_path / "first.lance")  # the runner is taken
+
+    def lost(*_: object, **__: object) -> None:
+        raise DaftCoreException("\nDaftError::External a worker died\nStack: many lines")
+
+    monkeypatch.setattr(daft, where, lost)
+    with pytest.raises(
+        MachineError, match=r"^the engine \(Daft\) failed: DaftError::External a worker died: .*workers"
+    ) as caught:
+        build(ListSource([record(1)]), tmp_path / "d.lance")
+    assert isinstance(caught.value.__cause__, DaftCoreException)
+    assert "many lines" not in str(caught.value)
 
 
 def test_one_engine_a_process(tmp_path: Path) -> None:

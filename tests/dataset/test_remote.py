@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,36 +11,11 @@ from dataset_cases import ListSource, picture, record
 
 from chiasm.config import BuildConfig
 from chiasm.dataset.build import build
-from chiasm.dataset.place import is_remote, plain
+from chiasm.dataset.place import is_remote, place_of, plain
+from chiasm.dataset.publish import read_ledger
 from chiasm.dataset.table import Table
 from chiasm.errors import ConfigError, DataError
-
-pytestmark = pytest.mark.skipif(find_spec("moto") is None or find_spec("flask") is None, reason="no moto server here")
-
-
-@pytest.fixture
-def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    settings = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "CHIASM_CACHE": str(tmp_path / "cache"),
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    store = boto3.client("s3")
-    store.create_bucket(Bucket="bucket")
-    store.close()
-    yield "s3://bucket"
-    server.stop()
+from chiasm.types import Rejected
 
 
 def names(bucket: str) -> set[str]:
@@ -108,3 +82,42 @@ def test_addresses_travel_as_paths() -> None:
     for local in ("s3", "s3/bucket", "C:/x", "/s3:/x", "data/s3:/x"):
         assert not is_remote(local)
         assert plain(local) == local
+
+
+def test_a_build_killed_while_it_is_published_is_done_again(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = Path(f"{bucket}/d.lance")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for where in ("chiasm.dataset.publish.publish_ledger", "chiasm.dataset.build.write_table"):
+        with monkeypatch.context() as patched:
+            patched.setattr(where, killed)
+            with pytest.raises(KeyboardInterrupt):
+                build(ListSource([record(1)]), out)
+    result = build(ListSource([record(1)]), out)
+    assert result.accepted == len(Table(out)) == 1
+    assert "d.rejects.jsonl" in names(bucket)
+
+
+def test_an_address_stays_an_address_in_what_is_said(bucket: str) -> None:
+    with pytest.raises(DataError, match=rf"^{bucket}/none\.lance: no such table"):
+        Table(f"{bucket}/none.lance")
+    out = Path(f"{bucket}/d.lance")
+    build(ListSource([record(number) for number in range(4)]), out)
+    table = Table(out)
+    assert str(table.path) == f"{bucket}/d.lance" == plain(table.path)
+    with pytest.raises(DataError, match=rf"^{bucket}/d\.lance: row 9"):
+        table.records([9])
+    with pytest.raises(DataError, match=rf"^{bucket}/d\.lance has no column"):
+        table.columns(["nothing"])
+    assert str(place_of("d.lance")) == "d.lance"
+    assert str(place_of(f"{bucket}/a/b.lance").parent) == f"{bucket}/a"
+
+
+def test_the_ledger_of_a_remote_table_is_read(bucket: str) -> None:
+    out = Path(f"{bucket}/d.lance")
+    assert read_ledger(out, 1_000) is None
+    build(ListSource([record(1), Rejected("r2", "record", "empty", "nothing in it")]), out)
+    assert '"nothing in it"' in (read_ledger(out, 1_000) or "")
+    assert read_ledger(out, 10) is None

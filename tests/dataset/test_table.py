@@ -110,6 +110,17 @@ def test_what_is_no_table(tmp_path: Path, table: Table) -> None:
     with pytest.raises(DataError, match="no such table"):
         Table(tmp_path / "none.lance")
     (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match="no such table"):
+        Table(tmp_path / "folder")
+    (tmp_path / "folder" / "cat.png").write_bytes(b"x")
+    with pytest.raises(
+        DataError,
+        match=r"folder is a folder of files, not a chiasm table: build it first, `chiasm build \S+folder folder.lance`",
+    ):
+        Table(tmp_path / "folder")
+    with pytest.raises(DataError, match=r"cat\.png is a file, not a chiasm table: build it first"):
+        Table(tmp_path / "folder" / "cat.png")
+    (tmp_path / "folder" / "_versions").mkdir()
     with pytest.raises(DataError, match="not a Lance table"):
         Table(tmp_path / "folder")
     lance.write_dataset(pa.table({"id": ["a"]}), str(tmp_path / "foreign.lance"))

@@ -170,6 +170,18 @@ def test_t25_a_hostile_zip(tmp_path: Path) -> None:
     assert everything(tmp_path) - {name for name in everything(tmp_path) if name.startswith("cache")} == {"x.zip"}
 
 
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_a_member_whose_path_is_too_long_is_one_row_of_the_ledger(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"x.{kind}"
+    # Of the second each part is short, and the whole too long only with the folder that it is unpacked into.
+    long = ("a" * 256 + ".txt", "/".join(["b" * 200] * 20) + "/cat.txt", "/".join(["c" * 200] * 25) + "/cat.txt")
+    (zipped if kind == "zip" else tar)(path, dict.fromkeys((*long, "dog.txt"), b"a dog"))
+    folder, rejected = archive.unpacked(path)
+    assert (folder / "dog.txt").read_bytes() == b"a dog"
+    assert [item.reason for item in rejected] == ["unsafe"] * 3
+    assert all("too long for a file system" in item.message for item in rejected)
+
+
 def test_t25_many_members(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "MAX_MEMBERS", 20)
     files = {f"{name}/{i}.png": b"p" for name in "ab" for i in range(20)}

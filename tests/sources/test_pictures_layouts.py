@@ -53,6 +53,12 @@ def test_coco_that_is_broken_is_told_to_the_annotation(tmp_path: Path) -> None:
     write(tmp_path, {"val2017/stray.png": picture(3)})
     found = read(tmp_path)
     assert [(item.id, item.part) for item in found.remarks] == [("val2017/285", "box")] * 3 + [("val2017/285", "mask")]
+    said = [(item.reason, item.message) for item in found.remarks[:3]]
+    assert said == [
+        ("format", "annotation 3: its bbox has no area within the picture"),
+        ("unknown_category", "annotation 4: its category '99' is not among `categories` (the 2 listed)"),
+        ("format", "annotation 5: its bbox is no [x, y, width, height]"),
+    ]
     assert sorted(found.refused) == [
         ("annotations/captions_val2017.json:annotations:5", "malformed"), ("val2017/632", "missing"),
         ("val2017/annotation 6", "missing"), ("val2017/stray.png", "unlisted"),
@@ -62,6 +68,19 @@ def test_coco_that_is_broken_is_told_to_the_annotation(tmp_path: Path) -> None:
     cut_found = read(tmp_path)
     assert "malformed" in {item.reason for item in cut_found.rejected}
     assert len(cut_found.records["val2017/139"].texts) == 2
+
+
+def test_a_forced_layout_counts_what_it_does_not_read(tmp_path: Path) -> None:
+    files = {"cat.png": picture(1), "cat.txt": "a cat", "dog.de.txt": "ein Hund", "README.txt": "about it"}
+    found = read(write(tmp_path / "plain", files), layout="coco")
+    assert found.source.found == "coco: as asked for by layout=; nothing in it says so (text: 2, image: 1)"
+    assert sorted(found.refused) == [("cat.png", "unlisted"), ("cat.txt", "unlisted"), ("dog.de.txt", "unlisted")]
+    assert read(tmp_path / "plain").source.found.endswith("one record (text: 2, image: 1)")
+    # Recognised, only what is a medium's text by its name is looked for beside the lists.
+    coco(tmp_path / "coco")
+    write(tmp_path / "coco", {"val2017/stray.png": picture(3), "val2017/stray.txt": "a stray", "val2017/list.txt": "1"})
+    refused = read(tmp_path / "coco").refused
+    assert {name for name, reason in refused if reason == "unlisted"} == {"val2017/stray.png", "val2017/stray.txt"}
 
 
 def test_captions_without_pictures_are_texts(tmp_path: Path) -> None:

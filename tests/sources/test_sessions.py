@@ -11,7 +11,8 @@ import chiasm
 from chiasm.config import BuildConfig
 from chiasm.dataset.build import build
 from chiasm.errors import ConfigError
-from chiasm.evaluate.conversion.baselines import hit_rate, next_items
+from chiasm.evaluate.conversion.baselines import next_items
+from chiasm.evaluate.metrics.items import hit_at_k
 from chiasm.sources import open_source
 from chiasm.sources.emoji import identifier
 from chiasm.types import Record
@@ -70,7 +71,7 @@ def test_the_past_tells_what_comes_next_but_not_what_is_cold(sessions: list[Reco
         held = [items(record) for record in sessions if record.split == split]
         found = next_items(train, [session[:-1] for session in held], 10)
         truth = [session[-1] for session in held]
-        rates[split] = (hit_rate(found.popularity, truth), hit_rate(found.co_occurrence, truth))
+        rates[split] = tuple(hit_at_k(row, truth, 10).mean() for row in (found.popularity, found.co_occurrence))
     assert rates["test"][1] > 0.3
     assert rates["test"][1] > 3 * rates["test"][0]
     assert rates["cold"] == (0, 0)

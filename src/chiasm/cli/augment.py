@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from chiasm.cli.output import Json, check_file, print_json, say
+from chiasm.cli.output import Json, check_file, counted, print_json, say
 
 
 def augment(
@@ -32,6 +32,7 @@ def augment(
     Nothing is written into the table: `chiasm build TABLE.lance OUT.lance augment.copies=2` does that, to the rows of train alone.
     """
     from chiasm.config import BuildConfig, load_config
+    from chiasm.dataset.augment_sheet import colours_named
     from chiasm.dataset.augment_sheet import preview as draw
     from chiasm.dataset.augmenting import read_words
     from chiasm.dataset.table import Table
@@ -40,7 +41,9 @@ def augment(
     if preview.suffix.lower() not in (".png", ".webp", ".jpg", ".jpeg"):
         raise ConfigError(f"{preview}: name a picture to write: .png, .webp or .jpg")
     check_file(preview)
-    settings = load_config(BuildConfig, config, [f"augment.{one}" for one in overrides or ()]).augment
+    settings = load_config(
+        BuildConfig, config, [f"augment.{one.removeprefix('augment.')}" for one in overrides or ()]
+    ).augment
     if not settings.copies:
         settings = settings.model_copy(update={"copies": 5})
     opened = Table(table)
@@ -50,4 +53,8 @@ def augment(
     sheet.save(preview)
     if as_json:
         print_json({"preview": str(preview), "rows": shown, "copies": settings.copies})
-    say(f"{shown} rows of train, each with {settings.copies} copies: {preview}")
+    copies = counted(settings.copies, "copy", "copies")
+    say(f"{counted(shown, 'row')} of train, {'each ' if shown > 1 else ''}with {copies}: {preview}")
+    note = colours_named(opened, settings)
+    if note is not None:
+        say(note)

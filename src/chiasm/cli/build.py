@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from chiasm.cli.output import Json, print_json, say, show
+from chiasm.cli.output import Json, counted, print_json, say, show
 from chiasm.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from chiasm.config import BuildConfig
     from chiasm.dataset.build import BuildResult
     from chiasm.dataset.steps import StepReport
@@ -110,10 +112,13 @@ def _lines(result: BuildResult) -> list[str]:
 
     lines = [f"{result.given:,} given = {result.accepted:,} accepted + {result.rejected:,} rejected"]
     if result.dropped_parts:
-        lines.append(f"{result.dropped_parts:,} media dropped from records that were kept")
+        parts = counted(result.dropped_parts, "part", "parts")
+        lines.append(f"{parts} (media, texts, boxes) dropped from records that were kept")
     lines += [_step(report) for report in result.steps]
     if result.added:
-        lines.append(f"{result.accepted + result.added:,} rows = {result.accepted:,} accepted + {result.added:,} added")
+        lines.append(
+            f"{counted(result.accepted + result.added, 'row')} = {result.accepted:,} accepted + {result.added:,} added"
+        )
     lines.append("splits: " + ", ".join(f"{name} {count:,}" for name, count in result.splits.items()))
     lines.append(f"table:  {plain(result.path)}")
     if result.rejected or result.dropped_parts:
@@ -130,8 +135,25 @@ def _step(report: StepReport) -> str:
         for name, value in report.facts.items()
         if isinstance(value, (int, float)) and not isinstance(value, bool)
     ]
+    why += _inner(report.facts)
+    if "note" in report.facts:
+        why.append(str(report.facts["note"]))
     change = f"{report.given:,} → {report.kept:,}" + (f" + {report.added:,} added" if report.added else "")
     return f"{report.step}: {change}" + (f" ({', '.join(why)})" if why else "")
+
+
+_TOLD = ("used", "labelled", "found", "explained")
+"""What is told of the parts of a step, e.g. of one label's teacher; --json has all of it."""
+
+
+def _inner(facts: Mapping[str, Any], path: tuple[str, ...] = ()) -> list[str]:
+    told: list[str] = []
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            told += _inner(value, (*path, name))
+        elif path and name in _TOLD and isinstance(value, (int, float)):
+            told.append(f"{' '.join(path)}: {name} {f'{value:,}' if isinstance(value, int) else f'{value:.3g}'}")
+    return told
 
 
 def _as_json(result: BuildResult) -> dict[str, Any]:
@@ -148,7 +170,7 @@ def warnings(result: BuildResult) -> list[str]:
     if result.leaks_total:
         more = "; …" if result.leaks_total > 2 else ""
         found.append(
-            f"warning: {result.leaks_total:,} leaks between the splits that the source prescribes: "
+            f"warning: {counted(result.leaks_total, 'leak')} between the splits that the source prescribes: "
             f"{'; '.join(result.leaks[:2])}{more}"
         )
     if result.too_small:

@@ -70,7 +70,7 @@ def demo(
         )
         return
     from chiasm.cli.demo_conversions import conversions_table
-    from chiasm.cli.evaluate import retrieval_table
+    from chiasm.cli.evaluate_tables import retrieval_table
 
     for split, directions in evaluation["retrieval"].items():
         if directions:

@@ -125,7 +125,7 @@ def convert_all(model: ConvertingModel, emoji: Table, folder: Path, fresh: bool,
 
 def conversions_table(conversion: Mapping[str, Any]) -> Grid:
     """For the terminal: the first figure of each task, with the best of what it has to beat."""
-    from chiasm.cli.evaluate import make_grid
+    from chiasm.cli.evaluate_tables import make_grid
     from chiasm.evaluate.conversion.figures import figure_rows, written
 
     grid = make_grid("the starter converts", ("conversion", "measure", "value", "95 %", "to beat"))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from chiasm.cli.output import Device, Json, print_json, say, show
+from chiasm.cli.output import Device, Json, counted, print_json, say, show
 
 
 class Take(StrEnum):
@@ -40,13 +40,13 @@ def index(
     with Progress() as progress:
         info = index_table(model, opened, items=items.value, run=run, progress=progress)
     if as_json:
-        print_json({**asdict(info), "table": str(table)})
+        print_json({**asdict(info), "table": str(opened.path)})
         return
     counts = ", ".join(f"{count:,} {modality}" for modality, count in info.vectors.items())
-    lines = [f"{info.rows:,} records: {counts} vectors of {info.dimension} numbers"]
+    lines = [f"{counted(info.rows, 'record')}: {counts} vectors of {info.dimension} numbers"]
     for name, count in info.unreadable.items():
         lines.append(f"{count:,} {name} items could not be read and have no vector")
     show(*lines)
     for entry in info.rejected[:3]:
         say(f"  {entry.id}: {entry.message}")
-    say(f'next: chiasm search {table} "some words"')
+    say(f'next: chiasm search {opened.path} "some words"')

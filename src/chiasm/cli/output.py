@@ -64,6 +64,11 @@ def width_of(stream: TextIO) -> int:
     return shutil.get_terminal_size().columns if stream.isatty() else 120
 
 
+def counted(count: int, one: str, several: str | None = None) -> str:
+    """1 leak, 2 leaks, 1,000 leaks."""
+    return f"{count:,} {one if count == 1 else several or one + 's'}"
+
+
 def say(message: str) -> None:
     """A line for the person who waits, on stderr."""
     sys.stderr.write(message + "\n")
@@ -72,8 +77,11 @@ def say(message: str) -> None:
 
 def check_folder(path: Path) -> None:
     """Raises ConfigError where `path` cannot become, or be, a folder to write into."""
+    from chiasm.dataset.place import is_remote, plain
     from chiasm.errors import ConfigError
 
+    if is_remote(path):
+        raise ConfigError(f"{plain(path)}: only tables lie on object storage; name a folder of this machine")
     for part in (path, *path.parents):
         if part.exists():
             if not part.is_dir():

@@ -20,7 +20,10 @@ def report(
     table: Annotated[Path, typer.Argument(help="A table made by `chiasm build`.", metavar="TABLE.lance")],
     out: Annotated[
         Path | None,
-        typer.Option(help="The page to write.  [default: TABLE.report.html beside the table]", metavar="FILE"),
+        typer.Option(
+            help="The page to write.  [default: TABLE.report.html beside the table, or here of a table on object storage]",
+            metavar="FILE",
+        ),
     ] = None,
     against: Annotated[
         Path | None, typer.Option(help="Another table, whose coverage by this one is told.", metavar="TABLE.lance")
@@ -68,6 +71,7 @@ def report(
     """
     from chiasm.cli.progress import Progress
     from chiasm.config import BuildConfig, load_config
+    from chiasm.dataset.place import is_remote
     from chiasm.dataset.table import Table
     from chiasm.evaluate.data.checks import thresholds
     from chiasm.evaluate.data.page import write_data_report
@@ -84,7 +88,8 @@ def report(
     opened = Table(table)
     other = None if against is None else Table(against)
     if out is None and not as_json:
-        out = table.with_name(f"{table.name.removesuffix('.lance')}.report.html")
+        page = f"{table.name.removesuffix('.lance')}.report.html"
+        out = Path(page) if is_remote(table) else table.with_name(page)
     if out is not None:
         check_file(out)  # before the work, not after it
     judge = None
@@ -108,7 +113,7 @@ def report(
 
 def figures_table(facts: Mapping[str, Any]) -> list[Grid]:
     """The figures that thresholds may name, for the terminal."""
-    from chiasm.cli.evaluate import make_grid
+    from chiasm.cli.evaluate_tables import make_grid
     from chiasm.evaluate.data.checks import MEANING
 
     grid = make_grid(facts["table"]["name"], ("figure", "value", "what it is"))

@@ -157,8 +157,7 @@ def _build(
         resumed,
     )
     summary = _summary(source, config, result, out)
-    write_table(sheet, added, out, out if is_remote(out) else work.table, summary, progress)
-    publish(work, out)
+    publish(work, out, lambda place: write_table(sheet, added, out, place, summary, progress))
     return replace(result, seconds=time.monotonic() - started)
 
 
@@ -168,7 +167,12 @@ def _tell(told: Callable[[str], None] | None, source: Source, work: Work) -> Non
     if source.found:
         told(f"found: {source.found}")
     if work.finished:
-        told(f"resuming: an interrupted build has finished {work.finished:,} shards of this source, which are kept")
+        shards = (
+            "1 shard of this source, which is"
+            if work.finished == 1
+            else f"{work.finished:,} shards of this source, which are"
+        )
+        told(f"resuming: an interrupted build has finished {shards} kept")
 
 
 def _examine(
@@ -178,10 +182,9 @@ def _examine(
     finished = [number for number in range(counts["shards"]) if usable(work.read(number))]
     done = sum(Shard(work.read(number)).counts["given"] for number in finished)
     missing = sorted({*range(counts["shards"])} - {*finished})
-    # Sources by name made their media themselves; their tables stay free of measures.
-    vouched = source.checked or (
-        frozenset({"text"}) if source.root is None and source.name in EMBEDDED else frozenset[str]()
-    )
+    # Sources by name made their media themselves; their tables stay free of measures, and one that is built anew from such a table has them.
+    made = source.root is None and source.name in EMBEDDED and not isinstance(source, TableSource)
+    vouched = source.checked or (frozenset({"text"}) if made else frozenset[str]())
     root = None if source.root is None else str(source.root.resolve())
     task = Task(root, tuple(sorted(vouched)), config, str(work.stop))
     shards = [(work.given(number), work.read(number)) for number in missing]

@@ -9,8 +9,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from chiasm.dataset.keys import ChangedKeys
 from chiasm.dataset.split import Key
 from chiasm.dataset.step import Outcome
+from chiasm.errors import ConfigError
 from chiasm.types import Box, Label, Record, Rejected, Relation, Text
 
 T = TypeVar("T")
@@ -28,11 +30,12 @@ class Decisions:
     def __init__(self, keys: Sequence[Key], pictures: NDArray[np.int64]) -> None:
         """keys: of every row · pictures: how many pictures each row has."""
         self.alive = np.ones(len(keys), np.bool_)
-        self.keys = list(keys)
+        self.keys = ChangedKeys(keys)
         self.refused: list[Rejected] = []
         self.tied: list[tuple[int, int]] = []
         self.joined: dict[int, list[int]] = {}
         self.columns: dict[str, NDArray[np.float32]] = {}
+        self._column_of: dict[str, str] = {}
         self.splits: dict[int, str] = {}
         self.groups: dict[int, str] = {}
         self._into: dict[int, int] = {}
@@ -44,7 +47,10 @@ class Decisions:
         self._texts: dict[int, tuple[Text, ...]] = {}
 
     def apply(self, step: str, outcome: Outcome) -> list[Rejected]:
-        """Take what `step` decided; the ledger's rows that come of it. Raises ValueError where it speaks of rows that are not there."""
+        """Take what `step` decided; the ledger's rows that come of it.
+
+        Raises ValueError where it speaks of rows that are not there, and ConfigError for a column that another step has written.
+        """
         rows = np.flatnonzero(self.alive)
         for what in (
             "removed",
@@ -115,7 +121,10 @@ class Decisions:
         if values.ndim not in (1, 2) or len(values) != len(rows):
             raise ValueError(f"the step {step}: column {name!r} of shape {values.shape} for {len(rows)} rows")
         if name in self.columns:
-            raise ValueError(f"the step {step}: there is a column {name!r} already")
+            raise ConfigError(
+                f"the steps {self._column_of[name]} and {step} both write a column {name!r}; give the label or the vector of one another name"
+            )
+        self._column_of[name] = step
         whole = np.full((len(self.alive), *values.shape[1:]), np.nan, np.float32)
         whole[rows] = values
         self.columns[name] = whole
@@ -138,16 +147,18 @@ class Decisions:
                 same.tie(mine.group, other.group)
             contents.setdefault(target, dict.fromkeys(mine.contents)).update(dict.fromkeys(other.contents))
             if (mine.group, mine.split) != (mine.group or other.group, mine.split or other.split):
-                self.keys[target] = replace(mine, group=mine.group or other.group, split=mine.split or other.split)
+                self.keys.change(
+                    target, replace(mine, group=mine.group or other.group, split=mine.split or other.split)
+                )
             refused.append(
                 Rejected(other.id, "record", ALIGNED, f"joined the row {mine.id!r}, which holds its content")
             )
             self.alive[row] = False
         for target, rows in members.items():
             self.joined[target] = sorted(rows)
-            self.keys[target] = replace(self.keys[target], contents=tuple(contents[target]))
+            self.keys.change(target, replace(self.keys[target], contents=tuple(contents[target])))
         if same.any:
-            self.keys = [key if key.group is None else replace(key, group=same.of(key.group)) for key in self.keys]
+            self.keys.change_all(same.renamed)
         return refused
 
     def _root(self, step: str, row: int) -> int:
@@ -177,6 +188,11 @@ class _Names:
         while name != first:  # whoever asks next has one step to go
             self._parent[name], name = first, self._parent[name]
         return first
+
+    def renamed(self, key: Key) -> Key:
+        """`key` with its group's name as it is now; the same object where it is as it was."""
+        name = None if key.group is None else self.of(key.group)
+        return key if name == key.group else replace(key, group=name)
 
     def tie(self, a: str, b: str) -> None:
         first, second = sorted((self.of(a), self.of(b)))

@@ -15,6 +15,7 @@ import queue
 import signal
 import socket
 import threading
+import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ _PATIENCE = 900
 """Seconds until a node of the cluster must have begun to work."""
 
 _STOPPED = "stopped"
+_BUG = "bug"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,8 @@ class Task:
 def examine_shard(given: str, read: str, task: str) -> str:
     """Examine the records of the shard at `given`, write the shard at `read`, and delete the first. task: a Task as JSON.
 
-    Returns as JSON how many inputs are done, or the error: its class of errors.py and what it says.
+    Returns as JSON how many inputs are done, or the error: its class of errors.py, what it says and where it came from. Nothing is raised: Daft
+    would make an error of its own of it, and lose which it was.
     """
     tree = json.loads(task)
     settings = Task(tree["root"], tuple(tree["vouched"]), BuildConfig.model_validate(tree["config"]), tree["stop"])
@@ -69,9 +72,14 @@ def examine_shard(given: str, read: str, task: str) -> str:
         with _GATES.get(settings.stop) or nullcontext():
             return _examine(Path(given), Path(read), settings)
     except ChiasmError as error:
-        return json.dumps([type(error).__name__, str(error)])
+        return json.dumps([type(error).__name__, str(error), ""])
     except MemoryError:
-        return json.dumps(["MachineError", "out of memory while media were decoded: fewer `workers` need less"])
+        return json.dumps(["MachineError", "out of memory while media were decoded: fewer `workers` need less", ""])
+    except OSError as error:
+        said = f"{error.filename or read}: {error.strerror or error}; what is examined is kept, and the same build goes on from there"
+        return json.dumps(["MachineError", said, traceback.format_exc()])
+    except Exception as error:
+        return json.dumps([_BUG, f"{type(error).__name__}: {error}", traceback.format_exc()])
 
 
 def _examine(given: Path, read: Path, task: Task) -> str:
@@ -81,7 +89,7 @@ def _examine(given: Path, read: Path, task: Task) -> str:
     found: list[Examined] = []
     for record in from_arrow(shard.rows()):
         if stop.exists():
-            return json.dumps([_STOPPED, ""])
+            return json.dumps([_STOPPED, "", ""])
         found.append(examine(record, root, vouched, embed))
     kept = [(one, one.record) for one in found if one.record is not None]
     rows = to_arrow([record for _, record in kept])
@@ -111,7 +119,12 @@ def examine_all(
     """
     if not shards:
         return
-    frame = _frame(shards, task.config.engine, task.config.workers)
+    try:
+        frame = _frame(shards, task.config.engine, task.config.workers)
+    except ChiasmError:
+        raise
+    except Exception as error:  # Daft and Ray raise errors of their own, and Exception itself
+        raise _failed(task.config.engine, error) from error
     settings = {
         "root": task.root,
         "vouched": task.vouched,
@@ -125,12 +138,15 @@ def examine_all(
     thread.start()
     try:
         while (result := said.get()) is not None:
+            if isinstance(result, Exception):
+                raise _failed(task.config.engine, result) from result
             if isinstance(result, BaseException):
                 raise result
             found = json.loads(result)
             if isinstance(found, list):
-                kind, message = found
-                raise getattr(errors, kind)(message)
+                kind, message, where = found
+                failure = RuntimeError(message) if kind == _BUG else getattr(errors, kind)(message)
+                raise failure from (RuntimeError(where) if where else None)
             done += found
             if progress is not None:
                 progress("check", done, total)
@@ -138,6 +154,16 @@ def examine_all(
         Path(task.stop).touch()  # whoever still works ends at the next record
         thread.join()
         del _GATES[task.stop]
+
+
+def _failed(config: EngineConfig, error: Exception) -> MachineError:
+    """What is said of an error of Daft's or Ray's own."""
+    name = "Daft" if config.runner == "embedded" else "Daft on Ray"
+    said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return MachineError(
+        f"the engine ({name}) failed: {said[:300]}: what is examined is kept, and the same build goes on from there; where memory or a worker was "
+        "short, fewer `workers` need less (CHIASM_DEBUG=1 shows the whole of it)"
+    )
 
 
 def _pipeline(frame: DataFrame, task: str, said: queue.SimpleQueue[str | BaseException | None]) -> None:

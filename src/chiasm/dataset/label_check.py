@@ -10,7 +10,7 @@ import numpy as np
 from chiasm.building import LabelErrorsConfig
 from chiasm.dataset.features import gather
 from chiasm.dataset.label_errors import find_label_errors
-from chiasm.dataset.labelling import Labelling, column_name
+from chiasm.dataset.labelling import SUGGESTED, Labelling
 from chiasm.dataset.probe import assign_folds, out_of_sample
 from chiasm.dataset.step import Embedder
 from chiasm.errors import DataError
@@ -53,7 +53,7 @@ def check_labels(
     classes = [coded.classes[index] for index in kept]
     quality = np.full(len(coded.codes), np.nan, np.float32)
     quality[places] = found.quality
-    labelling.columns[column_name(name, "quality")] = quality
+    labelling.column(name, "quality")[:] = quality
     wrong = [
         (int(places[row]), classes[int(labels[row])], classes[int(better)], float(found.quality[row]))
         for row, better in zip(found.rows, found.suggested, strict=True)
@@ -79,7 +79,7 @@ def check_labels(
 
 def _act(name: str, config: LabelErrorsConfig, labelling: Labelling, wrong: list[tuple[int, str, str]]) -> None:
     if config.action == "mark":
-        labelling.give(f"{name}:suggested", {place: better for place, _, better in wrong})
+        labelling.give(f"{name}{SUGGESTED}", {place: better for place, _, better in wrong})
     elif config.action == "replace":
         labelling.give(name, {place: better for place, _, better in wrong})
     elif config.action == "remove":

@@ -58,6 +58,7 @@ def _open(config: PipelineConfig) -> Any:
         raise MachineError(f"{config.task} needs the transformers library: pip install transformers") from None
     options: dict[str, Any] = {"aggregation_strategy": "simple"} if config.task == "token-classification" else {}
     make: Any = transformers.pipeline
+    transformers.utils.logging.disable_progress_bar()  # the weights of one folder are there at once
     try:
         return make(
             config.task,
@@ -69,7 +70,7 @@ def _open(config: PipelineConfig) -> Any:
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
         said = str(error).strip().splitlines() or [type(error).__name__]
-        raise ModelError(f"{config.model}: no model for {config.task}: {said[0]}") from None
+        raise ModelError(f"{config.model}: no model for {config.task}: {said[0][:200]}") from None
 
 
 def _input(item: Text | Media, modality: str, sheet: Sheet) -> tuple[Any, tuple[int, int]]:

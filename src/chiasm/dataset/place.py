@@ -1,6 +1,7 @@
 """Where a table lies: a folder, or an address on object storage (``s3://bucket/name.lance``).
 
-A Path folds the double slash of an address (``s3:/bucket/name.lance``); here it is unfolded, so that addresses may travel as paths do.
+A Path folds the double slash of an address (``s3:/bucket/name.lance``); here it is unfolded, so that addresses may travel as paths do
+(`Address`).
 Credentials, region and endpoint come from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL …).
 """
 
@@ -9,12 +10,24 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from pathlib import Path
+from pathlib import Path, PosixPath
 
 from chiasm.sources.cache import cache_folder
 
 _REMOTE = re.compile(r"^(s3|s3a|gs|az|abfss?|https?|hf|memory|file):/{1,2}(?=[^/])")
 _STORES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
+
+
+class Address(PosixPath):
+    """An address that travels as a path and is told to people as the address it is."""
+
+    def __str__(self) -> str:
+        return plain(super().__str__())
+
+
+def place_of(place: str | Path) -> Path:
+    """`place` as a path whose text is `plain`'s."""
+    return Address(place) if is_remote(place) else Path(place)
 
 
 def is_remote(place: str | Path) -> bool:
@@ -26,7 +39,8 @@ def is_remote(place: str | Path) -> bool:
 def plain(place: str | Path) -> str:
     """`place` as Lance, and people, read it."""
     text = str(place)
-    return _REMOTE.sub(r"\1://", text) if is_remote(text) else text
+    found = _REMOTE.match(text)
+    return _REMOTE.sub(r"\1://", text) if found is not None and found[1] in _STORES else text
 
 
 def absolute(place: str | Path) -> str:

@@ -5,6 +5,7 @@ place as one commit of Lance, which is there when its last file is.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from chiasm.dataset.place import is_remote, ledger_path, plain
@@ -22,17 +23,25 @@ def check_out(out: Path, overwrite: bool) -> None:
     Table(out)  # refuses to delete what is not a chiasm table
 
 
-def publish(work: Work, out: Path) -> None:
-    """Give the finished table its name; an older one goes only once the new one has it.
+def publish(work: Work, out: Path, write: Callable[[Path], None]) -> None:
+    """Write the finished table (`write` takes the place to write it at) and give it its name; an older one goes only once the new one has it.
 
-    On a disk the ledger has its name first: a build that is killed between the two has no table yet, and so is done again and not refused.
+    The ledger has its name before a table that replaces none: a build that is killed between the two has no table yet, and so is done again
+    and not refused.
     """
-    publish_ledger(work, out)
     if not is_remote(out):
+        write(work.table)
+        publish_ledger(work, out)
         if out.exists():
             out.rename(work.old)
         work.table.rename(out)
         shutil.rmtree(work.old, ignore_errors=True)
+    elif exists(out):  # its ledger is replaced with it, and whoever replaces it says so again
+        write(out)
+        publish_ledger(work, out)
+    else:
+        publish_ledger(work, out)
+        write(out)
 
 
 def publish_ledger(work: Work, out: Path) -> None:
@@ -46,5 +55,21 @@ def publish_ledger(work: Work, out: Path) -> None:
         store, path = fs.FileSystem.from_uri(plain(ledger_path(out)))
         with store.open_output_stream(path) as file, work.ledger.open("rb") as ours:
             shutil.copyfileobj(ours, file)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: an address of a kind that Arrow cannot write to
         raise MachineError(f"{plain(ledger_path(out))}: cannot be written: {str(error).splitlines()[0]}") from None
+
+
+def read_ledger(out: Path, most: int) -> str | None:
+    """The text of the ledger beside the table `out`; None where there is none, it is larger than `most` bytes, or it cannot be reached."""
+    path = ledger_path(out)
+    if not is_remote(out):
+        there = path.is_file() and path.stat().st_size <= most
+        return path.read_text(encoding="utf8", errors="replace") if there else None
+    from pyarrow import fs
+
+    try:
+        store, name = fs.FileSystem.from_uri(plain(path))
+        with store.open_input_file(name) as file:
+            return None if file.size() > most else file.read().decode("utf8", "replace")
+    except (OSError, ValueError):
+        return None

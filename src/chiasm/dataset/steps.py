@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from chiasm.building import STEPS, SplitConfig
 from chiasm.config import BuildConfig
+from chiasm.dataset.idle import idle
 from chiasm.dataset.sheet import ShardSheet
 from chiasm.dataset.step import Embedder, Outcome
 from chiasm.errors import MediaError
@@ -85,6 +86,7 @@ def decide(
         if not wanted and name != "split":
             continue
         started, given = time.monotonic(), len(sheet.rows)
+        note = idle(name, config) if wanted else None
         outcome = _run(name, sheet, config if wanted else _as_prescribed(config), rule, model, progress)
         refused = sheet.decisions.apply(name, outcome)
         report = StepReport(
@@ -94,9 +96,9 @@ def decide(
             0,
             time.monotonic() - started,
             dict(Counter(row.reason for row in refused)),
-            outcome.facts,
+            outcome.facts if note is None else {"note": note},
         )
-        if name == "split" or _did(outcome) or config.steps is not None:
+        if note is not None or name == "split" or _did(outcome) or config.steps is not None:
             reports.append(report)
     return reports, outcome
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from chiasm.dataset.place import is_remote, plain, storage_options
+from chiasm.dataset.place import is_remote, place_of, plain, storage_options
 from chiasm.dataset.schema import FORMAT, SCHEMA, from_arrow
 from chiasm.errors import ConfigError, DataError, MachineError
 from chiasm.modalities.media import read_bytes
@@ -41,7 +41,7 @@ def exists(path: Path) -> bool:
     try:
         lance.dataset(plain(path), storage_options=storage_options(path))
     except (ValueError, OSError) as error:
-        if "not found" in str(error).lower():
+        if _is_missing(error):
             return False
         raise MachineError(f"{plain(path)}: cannot be reached: {_first_line(error)}") from None
     return True
@@ -57,15 +57,17 @@ class Table:
     def __init__(self, path: str | Path) -> None:
         import lance
 
-        self._path = Path(path)
+        self._path = place_of(path)
         path = plain(path)
-        if not is_remote(path) and not self._path.is_dir():
-            raise DataError(f"{path}: no such table; make one with `chiasm build SOURCE {path}`")
+        if not is_remote(path):
+            _check_folder(self._path)
         try:
             self._dataset: lance.LanceDataset = lance.dataset(path, storage_options=storage_options(path))
             # A build puts it into the commit that makes the table; what is set later lies beside that.
             text = self._dataset.metadata.get(META) or (self._dataset.schema.metadata or {}).get(META.encode())
         except (ValueError, OSError) as error:
+            if is_remote(path) and _is_missing(error):
+                raise DataError(_no_table(path)) from None
             raise DataError(f"{path}: not a Lance table that can be opened: {_first_line(error)}") from None
         if text is None or not {"id", "split"} <= set(self._dataset.schema.names):
             raise DataError(f"{path}: a Lance table, but not one that `chiasm build` made")
@@ -262,6 +264,30 @@ class Table:
         if bad.any():
             first = ids[int(np.flatnonzero(bad)[0])]
             raise DataError(f"{name}: {int(bad.sum())} vectors are zero or not finite, the first is {first!r}'s")
+
+
+def _check_folder(path: Path) -> None:
+    """Raises DataError where no Lance table lies at `path`; what lies there instead is told."""
+    if path.is_dir() and (path / "_versions").is_dir():
+        return
+    if path.is_dir() and any(path.iterdir()):
+        what = "is a folder of files"
+    elif path.is_file():
+        what = "is a file"
+    else:
+        raise DataError(_no_table(str(path)))
+    table = path.name.removesuffix(".lance") if path.is_dir() else path.stem
+    raise DataError(
+        f"{path} {what}, not a chiasm table: build it first, `chiasm build {path} {table or 'data'}.lance`, and give that"
+    )
+
+
+def _no_table(path: str) -> str:
+    return f"{path}: no such table; make one with `chiasm build SOURCE {path}`"
+
+
+def _is_missing(error: Exception) -> bool:
+    return "not found" in str(error).lower()
 
 
 def _first_line(error: Exception) -> str:

@@ -19,7 +19,7 @@ from chiasm.dataset.place import is_remote, plain, storage_options
 from chiasm.dataset.schema import SCHEMA, from_arrow, to_arrow
 from chiasm.dataset.shards import CHUNK_BYTES, CHUNK_ROWS, MEASURED, READ, Shard, write_shard
 from chiasm.dataset.sheet import ShardSheet
-from chiasm.dataset.table import META
+from chiasm.dataset.table import META, exists
 from chiasm.errors import MachineError
 from chiasm.sources import Progress
 from chiasm.types import Record, Rejected
@@ -65,15 +65,14 @@ def write_table(
     """Write the Lance table at `place`: one commit, which carries `summary` as its metadata. Raises MachineError where the disk fails."""
     import lance
 
-    measured = any(column.null_count < len(column) for column in sheet.measures.columns)
-    fields = [*SCHEMA, *([READ.field(MEASURED)] if measured else [])]
+    fields = [*SCHEMA, *([READ.field(MEASURED)] if sheet.measured else [])]
     for name, values in sheet.decisions.columns.items():
         kind = pa.float32() if values.ndim == 1 else pa.list_(pa.float32(), values.shape[1])
         fields.append(pa.field(name, kind))
     schema = pa.schema(fields, metadata={META: json.dumps(summary, ensure_ascii=False)})
     interruption = Interruption()
     stream = _Stream(sheet, added, schema, interruption, progress, sum(summary["splits"].values()))
-    mode = "overwrite" if is_remote(out) else "create"
+    mode = "overwrite" if is_remote(out) and exists(out) else "create"
     try:
         with interruption:
             reader = pa.RecordBatchReader.from_batches(schema, stream.batches())

@@ -6,6 +6,7 @@ each archive and state of it; they may be deleted at any time between builds.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -24,7 +25,7 @@ from chiasm.sources.bounded import allowed
 from chiasm.sources.cache import cache_folder
 from chiasm.sources.source import Progress
 from chiasm.sources.tar_stream import SUFFIXES as TARS
-from chiasm.sources.tar_stream import Member, safe_name, tar_members
+from chiasm.sources.tar_stream import TOO_LONG, Member, safe_name, tar_members
 from chiasm.types import Rejected
 
 SUFFIXES = (".zip", *TARS)
@@ -108,6 +109,11 @@ def _write(source: IO[bytes], target: Path, limit: int) -> int:
         out = target.open("xb")
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
         raise MediaError("duplicate_id", "an earlier member has this name") from None
+    except OSError as error:
+        # The whole path, with the cache's folder, or on a file system of shorter names.
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise MediaError("unsafe", TOO_LONG) from None
     done = 0
     try:
         with out:
@@ -151,9 +157,10 @@ def _zip_members(path: Path) -> Iterator[Member]:
 
 
 def _zip_member(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
-    name = safe_name(info.filename)
-    if name is None:
-        return Member(info.filename[:200], 0, ("unsafe", "a path that leaves the archive's folder"), None)
+    try:
+        name = safe_name(info.filename)
+    except MediaError as error:
+        return Member(info.filename[:200], 0, (error.reason, str(error)), None)
     kind = info.external_attr >> 16 & 0o170000
     if kind not in (0, 0o100000):  # Unix: a link, a device
         return Member(name, 0, ("unsafe", "no regular file: a link or a device"), None)

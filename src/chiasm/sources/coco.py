@@ -6,6 +6,7 @@ of that form is read, named captions_*, instances_* or _annotations.coco.json.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -151,25 +152,35 @@ def _objects(
     outlines: list[Any] = []
     remarks: list[Rejected] = []
     for row in rows:
+        label = found.categories.get(str(row["category_id"]))
+        if label is None:
+            known = f"the {len(found.categories):,} listed" if found.categories else "none is listed"
+            problem = f"its category {str(row['category_id'])[:40]!r} is not among `categories` ({known})"
+            remarks.append(Rejected(record, "box", "unknown_category", f"annotation {row['id']}: {problem}"))
+            continue
         try:
-            width, height = float(image["width"]), float(image["height"])
-            x, y, w, h = (float(value) for value in row["bbox"])
-            x0, y0 = max(x / width, 0.0), max(y / height, 0.0)
-            x1, y1 = min((x + w) / width, 1.0), min((y + h) / height, 1.0)
-            label = found.categories[str(row["category_id"])]
-        except (TypeError, ValueError, KeyError, ZeroDivisionError, OverflowError):
-            remarks.append(
-                Rejected(
-                    record,
-                    "box",
-                    "format",
-                    f"annotation {row['id']}: no [x, y, width, height], known category or picture size",
-                )
-            )
+            boxes.append(_box(row["bbox"], image, label))
+        except ValueError as error:
+            remarks.append(Rejected(record, "box", "format", f"annotation {row['id']}: {error}"))
             continue
-        if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
-            remarks.append(Rejected(record, "box", "format", f"annotation {row['id']}: no area within the picture"))
-            continue
-        boxes.append(Box(x0, y0, x1, y1, label))
         outlines.append(row["segmentation"])
     return boxes, outlines if outlines and all(outlines) else None, remarks
+
+
+def _box(bbox: Any, image: Mapping[str, Any], label: str) -> Box:
+    """[x, y, width, height] in pixels, cut at the picture's sides. Raises ValueError with what is wrong."""
+    try:
+        width, height = float(image["width"]), float(image["height"])
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError("its picture has no width and height in `images`") from None
+    if not (0 < width < math.inf and 0 < height < math.inf):
+        raise ValueError(f"its picture is said to have {width:g} × {height:g} pixels")
+    try:
+        x, y, w, h = (float(value) for value in bbox)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError("its bbox is no [x, y, width, height]") from None
+    x0, y0 = max(x / width, 0.0), max(y / height, 0.0)
+    x1, y1 = min((x + w) / width, 1.0), min((y + h) / height, 1.0)
+    if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
+        raise ValueError("its bbox has no area within the picture")
+    return Box(x0, y0, x1, y1, label)

@@ -32,7 +32,8 @@ class Found:
 
 
 class LayoutSource:
-    """A source over a listing. A subclass gives `items`; media that none of its records took are then listed as refused, each."""
+    """A source over a listing. A subclass gives `items`; media that none of its records took are then listed as refused, each, and so are
+    text files that were not read: all where the layout was asked for, else those beside a medium of their name."""
 
     rule: Literal["groups", "forms"] = "groups"
     checked = frozenset[str]()
@@ -43,6 +44,7 @@ class LayoutSource:
         self.files, self.root = files, files.root
         self.name = files.name
         self._used: set[str] = set()
+        self._forced = config.layout is not None
 
     @property
     def total(self) -> int | None:
@@ -55,11 +57,15 @@ class LayoutSource:
 
     def records(self) -> Iterator[Record | Rejected]:
         self._used.clear()
+        self.files.opened.clear()
         yield from self.items()
         if self.files.only is None:
             for path in self.files.media:
                 if path not in self._used:
                     yield Rejected(path, "record", "unlisted", "no line of the data set's lists names it")
+            for path in self.files.texts:
+                if path not in self.files.opened and (self._forced or self.files.has_medium_of(path)):
+                    yield Rejected(path, "record", "unlisted", "no list of this layout; what is in it is not read")
 
     def items(self) -> Iterator[Record | Rejected]:
         raise NotImplementedError

@@ -65,6 +65,7 @@ def split_of(name: str) -> str | None:
 class Listing:
     """Files as paths relative to `root`, with "/", in alphabetical order. Hidden ones are passed over, and links to folders not followed.
 
+    `opened`: the files whose content was asked for.
     `only`: of a single file that was given instead of a folder, its name; the other files are then there to be referred to.
     name: what to call the data set; None: as the folder.
     """
@@ -72,6 +73,7 @@ class Listing:
     def __init__(self, root: Path, only: str | None = None, name: str | None = None) -> None:
         self.root, self.only = root, only
         self.name = name or root.resolve().name or str(root)
+        self.opened: set[str] = set()
 
     @cached_property
     def files(self) -> tuple[str, ...]:
@@ -85,6 +87,19 @@ class Listing:
     @cached_property
     def media(self) -> tuple[str, ...]:
         return tuple(path for path in self.files if kind_of(path) in ("image", "audio", "video"))
+
+    @cached_property
+    def texts(self) -> tuple[str, ...]:
+        """The text files, without notes like README.txt."""
+        return tuple(path for path in self.files if kind_of(path) == "text" and stem_of(path).lower() not in NOTES)
+
+    def has_medium_of(self, text: str) -> bool:
+        """Whether a medium of the text file's name lies beside it."""
+        return os.path.splitext(text)[0] in self._media_stems  # noqa: PTH122
+
+    @cached_property
+    def _media_stems(self) -> frozenset[str]:
+        return frozenset(os.path.splitext(path)[0] for path in self.media)  # noqa: PTH122
 
     @property
     def no_media(self) -> bool:
@@ -134,6 +149,7 @@ class Listing:
 
     def open(self, path: str) -> AbstractContextManager[IO[bytes]]:
         """The content of one file, decompressed and bounded. MediaError where it leaves the folder or is no file; OSError."""
+        self.opened.add(path)
         where = resolve(path, self.root)
         if not where.is_file():  # a pipe would never end
             raise MediaError("not_a_file", f"{path} is not a regular file")

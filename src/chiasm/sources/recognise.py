@@ -49,12 +49,13 @@ class Layout:
 def _look_folder(files: Listing) -> Found | None:
     if files.only is not None:
         return None
-    counts = {kind: files.count(kind) for kind in ("image", "audio", "video") if files.count(kind)}
-    return Found(
-        "folder",
-        "no list of any known layout in it; files of one stem are one record",
-        counts or {"files": len(files.files)},
-    )
+    return Found("folder", "no list of any known layout in it; files of one stem are one record", _counts(files))
+
+
+def _counts(files: Listing) -> dict[str, int]:
+    """Files by what their names say is in them; of no known kind all."""
+    counts = {"text": len(files.texts), **{kind: files.count(kind) for kind in ("image", "audio", "video")}}
+    return {kind: count for kind, count in counts.items() if count} or {"files": len(files.files)}
 
 
 def _open_folder(files: Listing, config: BuildConfig) -> FolderSource:
@@ -107,7 +108,8 @@ def _choose(files: Listing, forced: str | None) -> tuple[Layout, Found]:
     """The first layout that fits, or the forced one, and what else fits."""
     if forced is not None:
         layout = next(layout for layout in LAYOUTS if layout.name == forced)
-        return layout, layout.look(files) or Found(forced, "as asked for by layout=; nothing in it says so")
+        counts = {} if files.only is not None else _counts(files)
+        return layout, layout.look(files) or Found(forced, "as asked for by layout=; nothing in it says so", counts)
     fitting = [(layout, found) for layout in LAYOUTS if (found := layout.look(files)) is not None]
     if not fitting:
         known = ", ".join((*manifest.SUFFIXES, *archive.SUFFIXES, ".txt"))

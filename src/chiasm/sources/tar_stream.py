@@ -25,6 +25,8 @@ _EXTENSIONS = (
     tarfile.GNUTYPE_LONGLINK,
 )
 _DRIVE = re.compile(r"[A-Za-z]:")
+_LEAVES = "a path that leaves the archive's folder"
+TOO_LONG = "a path that is too long for a file system (255 bytes a part, 4,096 in all)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +41,17 @@ class Member:
     file: IO[bytes] | None
 
 
-def safe_name(name: str) -> str | None:
-    """A member's path, cleaned of "./"; None where it is absolute, climbs, or cannot be a path."""
+def safe_name(name: str) -> str:
+    """A member's path, cleaned of "./". Raises MediaError (``unsafe``) where it is absolute, climbs, or cannot be a path."""
     if not name or name.startswith(("/", "\\")) or _DRIVE.match(name) or "\0" in name:
-        return None
+        raise MediaError("unsafe", _LEAVES)
     parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
-    if not parts or ".." in parts or any(len(os.fsencode(part)) > 255 for part in parts):
-        return None
-    return "/".join(parts)
+    if not parts or ".." in parts:
+        raise MediaError("unsafe", _LEAVES)
+    safe = "/".join(parts)
+    if any(len(os.fsencode(part)) > 255 for part in parts) or len(os.fsencode(safe)) > 4096:
+        raise MediaError("unsafe", TOO_LONG)
+    return safe
 
 
 def tar_members(path: Path) -> Iterator[Member]:
@@ -84,9 +89,10 @@ def tar_members(path: Path) -> Iterator[Member]:
 
 
 def _member(tar: tarfile.TarFile, info: tarfile.TarInfo) -> Member:
-    name = safe_name(info.name)
-    if name is None:
-        return Member(info.name[:200], info.size, ("unsafe", "a path that leaves the archive's folder"), None)
+    try:
+        name = safe_name(info.name)
+    except MediaError as error:
+        return Member(info.name[:200], info.size, (error.reason, str(error)), None)
     if info.issym() or info.islnk():
         return Member(name, 0, ("unsafe", f"a link, to {info.linkname[:200]!r}"), None)
     if not info.isreg() or info.issparse():

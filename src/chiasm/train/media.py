@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from chiasm.batches.store import Decode, DirectStore, MappedStore, Store, seal, write_part
+from chiasm.dataset.place import absolute
 from chiasm.dataset.table import Table
 from chiasm.errors import DataError
 from chiasm.train.distributed import World
@@ -43,7 +44,7 @@ def open_store(
     total = sum(len(indices) for indices in wanted.values())
     if total * size > cache_mib * 2**20:
         return DirectStore(table, modality, decode)
-    key = json.dumps([str(table.path.resolve()), table.created, modality, settings, sorted(wanted.items()), total])
+    key = json.dumps([absolute(table.path), table.created, modality, settings, sorted(wanted.items()), total])
     folder = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
     if not (folder / f"{modality}.json").exists():
         world.wait()  # nobody may find the sealed file before everybody has looked

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from chiasm.config import AnyRunConfig, RunConfig
+from chiasm.dataset.place import absolute
 from chiasm.dataset.table import Table
 from chiasm.errors import ConfigError, DataError, Interrupted
 from chiasm.modalities.text import Tokenizer
@@ -145,10 +146,10 @@ def _absolute(config: AnyRunConfig) -> AnyRunConfig:
     def whole(path: str) -> str:
         return str(Path(path).resolve())
 
-    changed: dict[str, Any] = {"data": config.data.model_copy(update={"table": whole(config.data.table)})}
+    changed: dict[str, Any] = {"data": config.data.model_copy(update={"table": absolute(config.data.table)})}
     if isinstance(config, RunConfig):
         changed["tasks"] = {
-            name: task if task.table is None else task.model_copy(update={"table": whole(task.table)})
+            name: task if task.table is None else task.model_copy(update={"table": absolute(task.table)})
             for name, task in config.tasks.items()
         }
         settings = config.conversion
