@@ -364,8 +364,13 @@ def test_a_sound_filled_in_in_parallel_ends_to_the_last_place() -> None:
 
 
 def test_the_wanted_item_is_the_last_of_its_record() -> None:
-    items = laid(task(["history"], "item"), [first(SESSION, task(["history"], "item"))] * 2).items
-    assert items["item.image"].value[:, 0, 0, 0].tolist() == [4, 14]
+    one = first(SESSION, task(["history"], "item"))
+    batch = laid(task(["history"], "item"), [one, replace(one, written=(one.texts[0][0].upper(),))])
+    assert batch.items["item.image"].value[:, 0, 0, 0].tolist() == [4, 14]
+    shown = len(one.texts)
+    same = batch.labels["item"].tolist()
+    assert same[:shown] == same[shown : 2 * shown] and len({*same[:shown], same[-2]}) == shown + 1
+    assert same[-1] == same[0], "an item is known by its name"
 
 
 def test_asked_questions_stand_next_to_each_other() -> None:

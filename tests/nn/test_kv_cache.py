@@ -109,6 +109,42 @@ def test_beams_go_on_from_the_sequences_they_are_told_to(positions: str) -> None
             torch.testing.assert_close(found[row, 0], expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("positions", ["rotary", "relative"])
+@torch.no_grad()
+def test_in_half_precision(positions: str) -> None:
+    embedder, trunk = decoder(positions)
+    ids, valid = torch.randint(20, (2, 12)), torch.ones(2, 12, dtype=torch.bool)
+    whole = trunk(embedder(Items(ids, valid, torch.arange(2)), torch.bfloat16)).x
+    cache, parts = Cache(), []
+    for start in range(12):
+        items = Items(ids[:, start : start + 1], valid[:, :1], torch.arange(2))
+        parts.append(trunk(embedder(items, torch.bfloat16, cache.next_positions(items.valid)), cache=cache).x)
+    torch.testing.assert_close(torch.cat(parts, 1), whole, atol=0.1, rtol=0.05)
+
+
+@torch.no_grad()
+def test_padding_within_inference_mode_and_on_outside_of_it() -> None:
+    embedder, trunk = decoder("rotary")
+    ids, valid = torch.randint(20, (2, 4)), torch.tensor([[True] * 4, [False, True, True, True]])
+    expected = in_chunks(embedder, trunk, torch.cat([ids, ids], 1), torch.cat([valid, valid], 1), [8])
+    cache = Cache()
+    with torch.inference_mode():
+        trunk(embed(embedder, ids, valid, cache.next_positions(valid)), cache=cache)
+    found = trunk(embed(embedder, ids, valid, cache.next_positions(valid)), cache=cache).x
+    torch.testing.assert_close(found[valid], expected[:, 4:][valid], atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_a_block_that_has_not_read_what_went_before_is_refused() -> None:
+    cache = Cache()
+    cache.extend(torch.ones(1, 3, dtype=torch.bool), True)
+    k = torch.zeros(1, 2, 3, 4)
+    cache[0].append(k, k)
+    cache.extend(torch.ones(1, 1, dtype=torch.bool), True)
+    with pytest.raises(ValueError, match="same blocks"):
+        cache[1].append(k[:, :, :1], k[:, :, :1])
+
+
 @torch.no_grad()
 def test_the_memory_is_projected_once() -> None:
     embedder, trunk = decoder("learned", cross=True)

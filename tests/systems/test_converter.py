@@ -488,9 +488,8 @@ def test_every_item_of_a_history_is_asked_for_by_those_before_it(model: Converte
     lengths = [3, 1, 2]
     made = history(lengths)
     items = {**made, "item.image": pictures([0, 1, 2], 7), "item.text": texts([4] * 3, 7)}
-    # The last item of the second history is the first of the first one: one item, by its name.
-    items["item.text"].value[1] = made["history.text"].value[0]
-    of = batch("next", items, count=3)
+    # The last item of the second history is the first of the first one.
+    of = batch("next", items, count=3, item=torch.tensor([0, 1, 2, 3, 4, 5, 6, 0, 7]))
     with torch.no_grad():
         vectors = torch.cat([model._fused(items[f"{s}.image"], items[f"{s}.text"], DTYPE) for s in ("history", "item")])
         asked, wanted = [], []
@@ -521,7 +520,8 @@ def test_every_item_of_a_history_is_asked_for_by_those_before_it(model: Converte
 
 def training(model: Converter, task: str) -> Batch:
     if task == "next":
-        return batch(task, {**history([2, 3]), "item.image": pictures([0, 1], 7), "item.text": texts([4, 4], 7)})
+        items = {**history([2, 3]), "item.image": pictures([0, 1], 7), "item.text": texts([4, 4], 7)}
+        return batch(task, items, item=torch.arange(7))
     if task == "space":
         return batch(task, {"text": texts([4, 5]), "image": pictures([0, 1])})
     if task == "mask":

@@ -152,6 +152,16 @@ def _fairness(split: str, found: Mapping[str, Any]) -> Grid:
     return grid
 
 
+def _association(split: str, found: Mapping[str, Any]) -> Grid:
+    grid = make_grid(f"{split}: association with words (WEAT)", ("by", "sense", "groups", "effect", "p (Holm)", "n"))
+    for label, senses in found.items():
+        for sense, pairs in senses.items():
+            for groups, one in pairs.items():
+                sizes = " + ".join(map(str, one["n"][:2]))
+                grid.add_row(*map(_text, (label, sense, groups)), f"{one['effect']:.2f}", f"{one['holm']:.3f}", sizes)
+    return grid
+
+
 def _probes(split: str, found: Mapping[str, Any]) -> Grid:
     grid = make_grid(f"{split}: probes", ("probe", "value", "95 %", "chance", "n"))
     for probe, one in found.items():
@@ -225,6 +235,7 @@ def _text(words: str) -> str:
 _FURTHER = {
     "captions": _captions,
     "fairness": _fairness,
+    "association": _association,
     "probes": _probes,
     "pointing": _pointing,
     "downstream": _downstream,

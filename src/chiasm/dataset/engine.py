@@ -145,6 +145,8 @@ def examine_all(
             found = json.loads(result)
             if isinstance(found, list):
                 kind, message, where = found
+                if kind == _STOPPED:
+                    continue
                 failure = RuntimeError(message) if kind == _BUG else getattr(errors, kind)(message)
                 raise failure from (RuntimeError(where) if where else None)
             done += found

@@ -99,7 +99,9 @@ class Rows:
 
 def _equal(marks: NDArray[np.void]) -> NDArray[np.int64]:
     """Pairs of the first row that holds a digest and each other that does; not of texts that more than SHARED_TEXT rows hold."""
-    marks = np.unique(marks)  # by digest, then row; a digest that a row has twice counts once
+    marks = marks[np.lexsort((marks["row"], marks["digest"]))]
+    again = (marks["digest"][1:] == marks["digest"][:-1]) & (marks["row"][1:] == marks["row"][:-1])
+    marks = marks[np.append(True, ~again)[: len(marks)]]  # a digest that a row has twice counts once
     new = np.append(True, marks["digest"][1:] != marks["digest"][:-1])[: len(marks)]
     starts = np.flatnonzero(new)
     counts = np.diff(np.append(starts, len(marks)))

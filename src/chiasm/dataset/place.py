@@ -14,8 +14,7 @@ from pathlib import Path, PosixPath
 
 from chiasm.sources.cache import cache_folder
 
-_REMOTE = re.compile(r"^(s3|s3a|gs|az|abfss?|https?|hf|memory|file):/{1,2}(?=[^/])")
-_STORES = ("s3", "s3a", "gs", "az", "abfs", "abfss")
+_REMOTE = re.compile(r"^(s3|gs|abfss?):/{1,2}(?=[^/])")
 
 
 class Address(PosixPath):
@@ -32,15 +31,12 @@ def place_of(place: str | Path) -> Path:
 
 def is_remote(place: str | Path) -> bool:
     """Whether `place` is an address on object storage."""
-    found = _REMOTE.match(str(place))
-    return found is not None and found[1] in _STORES
+    return _REMOTE.match(str(place)) is not None
 
 
 def plain(place: str | Path) -> str:
     """`place` as Lance, and people, read it."""
-    text = str(place)
-    found = _REMOTE.match(text)
-    return _REMOTE.sub(r"\1://", text) if found is not None and found[1] in _STORES else text
+    return _REMOTE.sub(r"\1://", str(place))
 
 
 def absolute(place: str | Path) -> str:

@@ -4,6 +4,7 @@ place as one commit of Lance, which is there when its last file is.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,11 +17,17 @@ from chiasm.errors import DataError, MachineError
 
 def check_out(out: Path, overwrite: bool) -> None:
     """Raises DataError where `out` is there and may not, or must not, be replaced."""
+    scheme = re.match(r"^([a-z][a-z0-9+.-]+):/", str(out))
+    if scheme is not None and not is_remote(out):
+        raise DataError(f"{out}: no store for {scheme[1]}:// addresses; known are s3://, gs://, abfs:// and abfss://")
     if not exists(out):
         return
     if not overwrite:
         raise DataError(f"{plain(out)} exists; give --overwrite to replace it, or another name")
-    Table(out)  # refuses to delete what is not a chiasm table
+    try:
+        Table(out)
+    except DataError as error:
+        raise DataError(f"{plain(out)} is not replaced, since it is no chiasm table: {error}") from None
 
 
 def publish(work: Work, out: Path, write: Callable[[Path], None]) -> None:
@@ -31,11 +38,15 @@ def publish(work: Work, out: Path, write: Callable[[Path], None]) -> None:
     """
     if not is_remote(out):
         write(work.table)
-        publish_ledger(work, out)
-        if out.exists():
+        replaced = out.exists()
+        if replaced:
             out.rename(work.old)
+        else:
+            publish_ledger(work, out)
         work.table.rename(out)
-        shutil.rmtree(work.old, ignore_errors=True)
+        if replaced:
+            publish_ledger(work, out)
+            shutil.rmtree(work.old, ignore_errors=True)
     elif exists(out):  # its ledger is replaced with it, and whoever replaces it says so again
         write(out)
         publish_ledger(work, out)

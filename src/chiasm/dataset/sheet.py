@@ -34,13 +34,14 @@ class ShardSheet:
         self._shards = [Shard(path) for path in shards]
         pictures: list[NDArray[np.int64]] = []
         self._starts = [0]
-        self.measured = False
-        """Whether anything was measured of any row."""
+        measured: list[NDArray[np.bool_]] = []
         for shard in self._shards:
             rows = shard.rows(["image", MEASURED])
-            self.measured |= any(part.null_count < len(part) for part in rows.column(MEASURED).flatten())
+            parts = [~np.asarray(part.is_null()) for part in rows.column(MEASURED).flatten()]
+            measured.append(np.any(parts, axis=0) if parts else np.zeros(rows.num_rows, bool))
             pictures.append(np.asarray(rows.column("image").value_lengths().fill_null(0)).astype(np.int64))
             self._starts.append(self._starts[-1] + rows.num_rows)
+        self._measured = np.concatenate([np.zeros(0, bool), *measured])
         keys = ShardKeys(self._shards, self._starts)
         self.decisions = Decisions(keys, np.concatenate([np.zeros(0, np.int64), *pictures]))
         self._open = lru_cache(_OPEN)(lambda number, columns: self._shards[number].rows(columns))
@@ -52,6 +53,11 @@ class ShardSheet:
     @property
     def rows(self) -> NDArray[np.int64]:
         return np.flatnonzero(self.decisions.alive)
+
+    @property
+    def measured(self) -> bool:
+        """Whether anything was measured of any row that is still there."""
+        return bool(self._measured[self.decisions.alive].any())
 
     @property
     def keys(self) -> Sequence[Key]:

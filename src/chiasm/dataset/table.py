@@ -167,7 +167,8 @@ class Table:
         if not len(positions):
             return []
         if positions.min() < 0 or positions.max() >= len(self):
-            raise DataError(f"{self._path}: row {positions.max()} asked of a table of {len(self)} rows")
+            wrong = positions[(positions < 0) | (positions >= len(self))][0]
+            raise DataError(f"{self._path}: row {wrong} asked of a table of {len(self)} rows")
         # Lance takes each row once, in order; repeats and order are restored here.
         unique, back = np.unique(positions, return_inverse=True)
         found = from_arrow(self._dataset.take(unique.tolist(), columns=names))

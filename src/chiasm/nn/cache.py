@@ -42,6 +42,10 @@ class BlockCache:
         stop = self.owner.length
         count = k.shape[2]
         start = stop - count
+        if self.keys is None and start:
+            raise ValueError(
+                f"this block has not read the {start} tokens before: every chunk of a cache goes through the same blocks"
+            )
         if self.keys is None or self.values is None or stop > self.keys.shape[2]:
             self.keys = _larger(self.keys, k, start, max(stop, self.owner.room))
             self.values = _larger(self.values, v, start, max(stop, self.owner.room))
@@ -123,7 +127,7 @@ class Cache:
         self.length += valid.shape[1]
         if self._valid is None or self.length > self._valid.shape[1]:
             before, room = self._valid, max(64, self.room, 2 * self.length)
-            self._valid = torch.ones(len(valid), room, dtype=torch.bool, device=valid.device)
+            self._valid = _empty(valid, (len(valid), room), torch.bool).fill_(True)
             if before is not None:
                 self._valid[:, :start] = before[:, :start]
             self._mask = None

@@ -259,11 +259,7 @@ class Converter(nn.Module):
         assert self.item is not None and self.item_token is not None
         shown, last = batch.items["history.image"], self.item_vectors(batch, dtype)
         history = self._fused(shown, batch.items["history.text"], dtype)
-        names = (batch.items["history.text"].value, batch.items["item.text"].value)
-        length = max(n.shape[1] for n in names)
-        identity = torch.unique(
-            torch.cat([F.pad(n, (0, length - n.shape[1])) for n in names]), dim=0, return_inverse=True
-        )[1]
+        identity = batch.labels["item"]
         owner, n = shown.owner, len(shown.owner)
         each = torch.bincount(owner, minlength=len(batch.ids))
         first = each.cumsum(0) - each
