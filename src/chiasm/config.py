@@ -523,6 +523,8 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> list[str]:
             lines.append(f"unknown key {name!r}; {hint}")
         elif item["type"] == "missing":
             lines.append(f"{name!r} is missing")
+        elif item["type"] == "tuple_type":
+            lines.append(f"{name!r}: a list is wanted: {name}=[{item.get('input')}]")
         else:
             message = item["msg"].removeprefix("Value error, ")
             shown = item.get("input")

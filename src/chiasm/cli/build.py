@@ -121,7 +121,7 @@ def _lines(result: BuildResult) -> list[str]:
         )
     lines.append("splits: " + ", ".join(f"{name} {count:,}" for name, count in result.splits.items()))
     lines.append(f"table:  {plain(result.path)}")
-    if result.rejected or result.dropped_parts:
+    if result.reasons:
         lines.append("reasons: " + ", ".join(f"{count:,} × {reason}" for reason, count in result.reasons.items()))
         lines.append(f"ledger: {plain(result.ledger)} (every refusal with its reason)")
     return lines
@@ -149,11 +149,19 @@ _TOLD = ("used", "labelled", "found", "explained")
 def _inner(facts: Mapping[str, Any], path: tuple[str, ...] = ()) -> list[str]:
     told: list[str] = []
     for name, value in facts.items():
-        if isinstance(value, dict):
+        if name == "used" and isinstance(facts.get("refused"), dict):
+            told.append(f"{' '.join(path)}: {_used_of(facts)}")
+        elif isinstance(value, dict):
             told += _inner(value, (*path, name))
         elif path and name in _TOLD and isinstance(value, (int, float)):
             told.append(f"{' '.join(path)}: {name} {f'{value:,}' if isinstance(value, int) else f'{value:.3g}'}")
     return told
+
+
+def _used_of(facts: Mapping[str, Any]) -> str:
+    """What became of the lines that people gave (dataset/label_manual.py)."""
+    refused = ", ".join(f"{reason} {count:,}" for reason, count in sorted(facts["refused"].items()))
+    return f"used {facts['used']:,} of {facts['given']:,}" + (f" ({refused})" if refused else "")
 
 
 def _as_json(result: BuildResult) -> dict[str, Any]:
@@ -165,7 +173,10 @@ def _as_json(result: BuildResult) -> dict[str, Any]:
 
 
 def warnings(result: BuildResult) -> list[str]:
-    """What to know before anything is measured on this table: leaks between the splits, and splits of a row or none."""
+    """What to know before anything is measured on this table: leaks between the splits, splits of a row or none or of a
+    misprinted name, and languages that are no codes."""
+    from chiasm.dataset.splitting import meant_split
+
     found: list[str] = []
     if result.leaks_total:
         more = "; …" if result.leaks_total > 2 else ""
@@ -178,5 +189,13 @@ def warnings(result: BuildResult) -> list[str]:
         found.append(
             f"warning: too few rows to measure on ({few}): raise test= or validation=, or give more data; "
             "where the source prescribes its splits, those are kept unless split.prescribed=repair or ignore"
+        )
+    for name, count in result.splits.items():
+        if (meant := meant_split(name)) is not None:
+            found.append(f"warning: {name} is a split of its own, of {counted(count, 'row')}; did you mean {meant}?")
+    if odd := result.reasons.get("language"):
+        found.append(
+            f"warning: {counted(odd, 'language')} of the manifest {'is no code' if odd == 1 else 'are no codes'} of ISO 639 (such as en); "
+            "the ledger names them; a text's language is kept as it is"
         )
     return found

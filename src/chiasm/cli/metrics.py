@@ -11,6 +11,7 @@ import typer
 
 from chiasm.cli.output import Json, check_file, print_json, say, show
 from chiasm.errors import ConfigError, DataError
+from chiasm.modalities.languages import ISO_639_1
 
 if TYPE_CHECKING:
     from chiasm.evaluate.metrics.files import Line
@@ -21,14 +22,6 @@ NAMES = "caption, vqa, retrieval, classification, asr, translation, detection, s
 
 TEXTS = ("caption", "vqa", "asr", "translation", "generation")
 """The kinds whose texts are taken apart."""
-
-_CODES = """
-aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en eo es et eu fa ff fi fj fo fr
-fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li
-ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg
-si sk sl sm sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu
-"""
-"""Languages in two letters (ISO 639-1)."""
 
 
 def metrics(
@@ -66,6 +59,8 @@ def metrics(
     if per_item is not None:
         if len(files) > 1:
             raise ConfigError("--per-item writes one file: give one file of results")
+        if per_item.resolve() == files[0].resolve():
+            raise ConfigError(f"--per-item: {per_item} is what is read; give the figures of its items another name")
         check_file(per_item)
     asked = Asked(tokenized, language.lower().split("-")[0], open_answers)
     results: dict[str, dict[str, float]] = {}
@@ -96,7 +91,7 @@ def _check_options(kind: str, tokenized: bool, language: str, open_answers: bool
         raise ConfigError(f"--open is for vqa; {kind} has no answers")
     if kind not in TEXTS and (tokenized or language != "en"):
         raise ConfigError(f"--tokenized and --language are for texts ({', '.join(TEXTS)}); {kind} takes none apart")
-    if language.lower().split("-")[0] not in _CODES.split():
+    if language.lower().split("-")[0] not in ISO_639_1:
         raise ConfigError(
             f"--language: {language!r} is no language of ISO 639-1; there are zh and ja, which are taken apart by characters, and en, de, fr "
             "… by words"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,8 @@ def build(
     out = Path(out)
     opened = open_any(source, config) if isinstance(source, str) else source
     _check_shares(opened, config)
+    if config.clean.languages is not None:
+        _check_languages(config.clean.languages)
     _check_source(source, opened, out)
     if config.model is not None and model is None:
         raise ConfigError(f"model={config.model}: load it and give it as `model`; the command line does so itself")
@@ -227,6 +229,17 @@ def _check_sum(given: int, sheet: ShardSheet, ledger: Ledger) -> None:
 def _check_source(spec: Source | str, source: Source, out: Path) -> None:
     if isinstance(source, TableSource) and isinstance(spec, str) and absolute(spec) == absolute(out):
         raise ConfigError(f"{spec}: a table cannot be built from itself; give the new one another name")
+
+
+def _check_languages(languages: Sequence[str]) -> None:
+    """Raises ConfigError for what no text would ever be found to be in."""
+    from chiasm.dataset.language import known_languages
+
+    unknown = [language for language in languages if language not in known_languages()]
+    if unknown:
+        raise ConfigError(
+            f"clean.languages: {unknown[0]!r} is no code of a language; two letters are wanted, such as en, de or zh"
+        )
 
 
 def _check_shares(source: Source, config: BuildConfig) -> None:

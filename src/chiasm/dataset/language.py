@@ -65,6 +65,12 @@ def guess_language(text: str) -> tuple[str | None, float]:
     return _VARIETY.get(language, language), float(probability)
 
 
+def known_languages() -> frozenset[str]:
+    """Everything that `guess_language` may answer."""
+    told = {_VARIETY.get(name, name) for name in map(str, _identifier().nb_classes)} - {"zxx"}
+    return frozenset(told | {language for language, _ in _SCRIPTS})
+
+
 @cache
 def _identifier() -> LanguageIdentifier:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier

@@ -20,6 +20,8 @@ def check_out(out: Path, overwrite: bool) -> None:
     scheme = re.match(r"^([a-z][a-z0-9+.-]+):/", str(out))
     if scheme is not None and not is_remote(out):
         raise DataError(f"{out}: no store for {scheme[1]}:// addresses; known are s3://, gs://, abfs:// and abfss://")
+    if out.suffix != ".lance":  # NAME and NAME.lance would share a ledger
+        raise DataError(f"{plain(out)}: the name of a table ends in .lance: {plain(out)}.lance")
     if not exists(out):
         return
     if not overwrite:

@@ -271,6 +271,8 @@ def _check_folder(path: Path) -> None:
     """Raises DataError where no Lance table lies at `path`; what lies there instead is told."""
     if path.is_dir() and (path / "_versions").is_dir():
         return
+    if (path / "checkpoints").is_dir():
+        raise DataError(f"{path} is the folder of a run, where a table is wanted; what takes both takes the run first")
     if path.is_dir() and any(path.iterdir()):
         what = "is a folder of files"
     elif path.is_file():

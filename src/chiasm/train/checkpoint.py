@@ -190,6 +190,8 @@ def newest(run: Path) -> Path:
     if not run.is_dir():
         raise ModelError(f"{run}: no such run; train one with `chiasm train`")
     folders = _folders(run / "checkpoints")
+    if not folders and (run / "_versions").is_dir():
+        raise ModelError(f"{run} is a table, where a run is wanted; what takes both takes the run first")
     if not folders:
         raise ModelError(f"{run}: holds no checkpoint; is it a run folder, and did its training save one?")
     return folders[-1]

@@ -142,7 +142,9 @@ def read_lines(path: Path) -> list[Line]:
     before; for a file without lines, and for one of more than MOST_LINES.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no such file")
+        raise DataError(
+            f"{path}: is a folder, where a file of JSON lines is wanted" if path.is_dir() else f"{path}: no such file"
+        )
     found: list[Line] = []
     seen: dict[str, int] = {}
     for number, row in read_jsonl(path):

@@ -107,6 +107,7 @@ def make_sheet(
         ]
     )
     sheet = hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
+    _check_other(key_of(out), sheet)
     left = [BUDGET]
     cards: list[dict[str, Any]] = []
     key: dict[str, Any] = {"sheet": sheet, "baseline": baseline, "systems": names, "items": {}, "pairs": {}}
@@ -128,6 +129,20 @@ def make_sheet(
     write_page(out, page)
     write_page(key_of(out), json.dumps(key, ensure_ascii=False, indent=2) + "\n")
     return key
+
+
+def _check_other(key: Path, sheet: str) -> None:
+    """Raises ConfigError where `key` is that of another sheet, whose ratings could not be read without it."""
+    if not key.is_file():
+        return
+    try:
+        same = json.loads(key.read_text(encoding="utf8")).get("sheet") == sheet
+    except (ValueError, AttributeError):
+        same = False
+    if not same:
+        raise ConfigError(
+            f"{key} belongs to another sheet, whose ratings need it: choose another --out, or remove it first"
+        )
 
 
 def key_of(sheet: Path) -> Path:
