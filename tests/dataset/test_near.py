@@ -80,15 +80,37 @@ def test_cosine_pairs_against_all_and_nan_is_near_to_nothing(monkeypatch):
     assert expected
 
 
-@pytest.mark.parametrize("apart", [0.0, 2.5, 30.0])
-def test_level_pairs_are_those_that_comparing_all_finds(apart, monkeypatch):
+@pytest.mark.parametrize(("apart", "most"), [(0.0, 200), (2.5, 200), (30.0, 200), (2.5, 1), (30.0, 2), (60.0, 20)])
+def test_level_pairs_are_those_that_comparing_all_finds(apart, most, monkeypatch):
     monkeypatch.setattr(near, "_CELLS", 2**10)  # several blocks
+    monkeypatch.setattr(near, "_FIRST", 2)
     random = np.random.default_rng(4)
     levels = random.integers(0, 256, (60, 12)).astype(np.uint8)
     moved = np.clip(levels + random.integers(-4, 5, levels.shape), 0, 255).astype(np.uint8)
     levels = np.concatenate([levels, moved, levels[:5]])
     gaps = np.abs(levels[:, None].astype(int) - levels).mean(axis=2)
-    expected = np.argwhere(np.triu(gaps <= apart, 1))
+    near_each = gaps <= apart
+    few = near_each.sum(axis=1) - 1 <= most
+    expected = np.argwhere(np.triu(near_each & few & few[:, None], 1))
     assert len(expected) >= 5
-    np.testing.assert_array_equal(level_pairs(levels, apart), expected)
-    assert level_pairs(levels[:0], apart).shape == level_pairs(levels[:1], apart).shape == (0, 2)
+    np.testing.assert_array_equal(level_pairs(levels, apart, most), expected)
+    assert level_pairs(levels[:0], apart, most).shape == level_pairs(levels[:1], apart, most).shape == (0, 2)
+    assert level_pairs(levels[:2], apart, most).shape == (0, 2)
+
+
+def test_levels_that_hardly_differ_are_compared_with_few(monkeypatch):
+    looked = []
+
+    def counted(levels, rows, low, stop, apart, compare=near._near_levels):
+        looked.append(int((stop - low).sum()))
+        return compare(levels, rows, low, stop, apart)
+
+    monkeypatch.setattr(near, "_near_levels", counted)
+    random = np.random.default_rng(0)
+    pages = (230 + random.integers(0, 4, (4000, 48))).astype(np.uint8)
+    apart = random.integers(0, 256, (4000, 48)).astype(np.uint8)
+    assert len(level_pairs(pages, 2.5, 10)) == 0
+    assert sum(looked) <= 40 * len(pages)
+    looked.clear()
+    assert level_pairs(np.concatenate([apart, apart[:7]]), 2.5, 10).tolist() == [[n, 4000 + n] for n in range(7)]
+    assert sum(looked) < 0.01 * len(apart) ** 2

@@ -13,7 +13,7 @@ import pytest
 
 from chiasm.config import BuildConfig, load_config
 from chiasm.dataset.split import Key, assign, check_splits
-from chiasm.dataset.splitting import run, strata_of
+from chiasm.dataset.splitting import meant_split, run, strata_of
 from chiasm.dataset.stratify import stratified
 from chiasm.errors import ConfigError
 from chiasm.types import Label, Record, Text
@@ -148,3 +148,18 @@ def test_misuse() -> None:
     with pytest.raises(ConfigError, match="keep them below 1"):
         configured(shares={"test": 0.6, "validation": 0.4})
     assert strata_of(Record("a"), ["source", "language", "kind"]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("tset", "test"),
+        ("trian", "train"),
+        ("validaton", "validation"),
+        ("vla", "val"),
+        ("tests", "test"),
+        *((name, None) for name in ("train", "validation", "test", "variation", "concept", "extra", "test2", "testa", "unseen", "")),
+    ],
+)  # fmt: skip
+def test_names_of_splits_that_look_misprinted(name: str, meant: str | None) -> None:
+    assert meant_split(name) == meant

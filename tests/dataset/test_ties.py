@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from record_sheet import RecordSheet
 
 from chiasm.dataset.joining import SHARED_TEXT
+from chiasm.dataset.split import Key, join
 from chiasm.dataset.ties import bare_text, same_text, tie
 from chiasm.types import Record, Text
 
@@ -32,7 +35,7 @@ def record(key, *texts):
     return Record(key, tuple(Text(text) for text in texts))
 
 
-def test_rows_of_the_same_texts_are_tied_to_the_first():
+def test_rows_of_the_same_texts_are_tied_each_to_the_next():
     records = [
         record("a", "One dog", "Two cats"),
         record("b", "two cats!", "ONE DOG"),
@@ -41,7 +44,7 @@ def test_rows_of_the_same_texts_are_tied_to_the_first():
         record("e"),
         record("f", "twocats", "onedog."),
     ]
-    assert same_text(RecordSheet(records)) == [(0, 1), (0, 5)]
+    assert same_text(RecordSheet(records)) == [(0, 1), (1, 5)]
     assert same_text(RecordSheet(records, gone=[0])) == [(0, 4)]  # places among the rows that are left
 
 
@@ -77,3 +80,21 @@ def test_ties_are_the_same_whatever_comes_twice():
     once, again = tie(pairs[:20], pairs[20:], 60), tie(pairs[:20] * 2, pairs[20:] * 2, 60)
     assert once == again
     assert set(pairs[:20]) <= set(once.pairs)
+
+
+def test_groups_of_the_source_do_not_chain_into_one():
+    rows = [(group, 10 * group + n) for group in range(200) for n in range(10)]
+    joined = [(10 * group, row) for group, row in rows if row > 10 * group]
+    found = tie([], [(10 * group, 10 * group + 10) for group in range(199)], 2000, joined)
+    assert found.largest == SHARED_TEXT  # two groups each
+    assert (len(found.pairs), found.left_out) == (100, 99)
+    keys = [Key(str(row), f"g{group}") for group, row in rows]
+    assert max(Counter(join(keys, by_group=True, tied=found.pairs)).values()) == SHARED_TEXT
+    within = tie([], [(0, 3), (4, 9)], 2000, [(0, n) for n in range(1000)])
+    assert (within.pairs, within.left_out) == ([(0, 3), (4, 9)], 0)  # what is joined already is no growth
+
+
+def test_rows_of_one_text_are_tied_also_where_the_first_is_in_a_full_group():
+    pairs = same_text(RecordSheet([record(str(n), "one dog") for n in range(4)]))
+    found = tie([], pairs, 30, [(0, n) for n in range(10, 29)])
+    assert (found.pairs, found.left_out) == ([(1, 2), (2, 3)], 1)

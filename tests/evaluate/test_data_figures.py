@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from evaluate_cases import shapes
+from PIL import Image
 
 from chiasm.dataset.table import Table
 from chiasm.errors import ConfigError
@@ -17,6 +19,7 @@ from chiasm.evaluate.data.checks import MEANING, check, thresholds
 from chiasm.evaluate.data.coverage import covered_classes, read_taxonomy
 from chiasm.evaluate.data.diversity import growth, unit, vendi, words
 from chiasm.evaluate.data.leaks import copies, leaks, straddling
+from chiasm.evaluate.data.near import near_duplicates
 from chiasm.evaluate.data.quality import agreements
 from chiasm.evaluate.data.rows import content_digests, draw, read_rows
 from chiasm.evaluate.data.words import Attribute, log_odds, spoken_with
@@ -151,6 +154,27 @@ def test_planted_copies_and_leaks(make_table: Make) -> None:
     # Beyond the budget of bytes, what is held out is looked at first.
     some, seen = content_digests(rows, most=1)
     assert seen == 6 or some[1]
+
+
+def test_a_shared_caption_makes_no_near_duplicates(make_table: Make) -> None:
+    rng = np.random.default_rng(0)
+    whole = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((96, 72), Image.Resampling.BICUBIC)
+    other = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((96, 72), Image.Resampling.BICUBIC)
+    pictures = {"a": whole, "b": whole.resize((60, 45)), "c": other}
+    records = [
+        Record(key, (Text(text, "en"),), (Media(data=png(picture)),), split="train")
+        for (key, picture), text in zip(pictures.items(), ("One dog", "something else", "one dog."), strict=True)
+    ]
+    rows = read_rows(make_table(records))
+    found, looked = near_duplicates(rows, draw(rows, 16), [])
+    assert [[rows.records[row].id for row in one] for one in found] == [["a", "b"]]
+    assert looked == 3
+
+
+def png(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
 
 
 def test_agreement_finds_swapped_captions(make_table: Make) -> None:

@@ -6,23 +6,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from itertools import combinations, pairwise
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from chiasm.dataset.items import CROWD, Items
-from chiasm.dataset.near import Pairs, hamming_search, level_pairs
+from chiasm.dataset.near import Pairs, distances, hamming_search, level_pairs
 from chiasm.dataset.signatures import COLOUR_BYTES
 
-W = TypeVar("W", np.uint64, np.uint8)
+Apart = Callable[[NDArray[np.uint64], NDArray[np.uint64]], NDArray[np.int64]]
 
 BLANK = 0.002
 """Pictures with less ink than this have nothing to compare."""
 FEW = 10
-"""Rows of one text whose media are compared whatever their signatures are."""
+"""Rows of one text, and pictures of the colours of one, that are compared whatever their hashes are."""
 COLOURS = 2.5
 """Grey levels by which the colours of 4 × 4 cells may differ on average. Of 1,200 copies of pictures that were sized or encoded anew, 99 of 100
 differ less, among them all 13 whose hashes are too far apart, by 1.8 at most."""
@@ -45,23 +45,43 @@ def candidates(items: Items, words: NDArray[np.uint64], measures: pa.Table, moda
         # A part of one picture against the whole of another, both ways, since every picture is asked about and looked for.
         parts, askers = np.unique(words, return_inverse=True)
         near = hamming_search(parts[:, None], codes, radius)
-        found = _expand_parts(near, len(parts), askers.reshape(words.shape), members)
+        found = _closest(_expand_parts(near, len(parts), askers.reshape(words.shape), members), words, _parts_apart)
         pairs = np.concatenate([found, _of_colours(measures, chosen)])
     else:
-        pairs = _expand(hamming_search(codes, codes, radius), members)
+        pairs = _closest(_expand(hamming_search(codes, codes, radius), members), words, distances)
     return np.unique(np.sort(chosen[pairs], axis=1), axis=0)
 
 
+def _closest(pairs: Pairs, words: NDArray[np.uint64], apart: Apart) -> Pairs:
+    """The pairs i < j without repeats; of an item that has more than CROWD, those of the nearest hashes, and those that are so for the other."""
+    pairs = np.unique(np.sort(pairs, axis=1), axis=0)
+    if not len(pairs) or np.bincount(pairs.ravel()).max() <= CROWD:
+        return pairs
+    bits = apart(words[pairs[:, 0]], words[pairs[:, 1]])
+    mine, theirs = pairs.ravel(order="F"), pairs[:, ::-1].ravel(order="F")
+    order = np.lexsort((theirs, np.tile(bits, 2), mine))
+    ranked = mine[order]
+    chosen = order[np.arange(len(order)) - np.searchsorted(ranked, ranked) < CROWD] % len(pairs)
+    return pairs[np.unique(chosen)]
+
+
+def _parts_apart(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Bits by which the whole of either differs from the part of the other that is most like it, int64 [n], of hashes [n, W]."""
+    best = np.full(len(one), 64, np.int64)
+    for whole, parts in ((one[:, 0], other), (other[:, 0], one)):
+        for part in parts.T:
+            np.minimum(best, np.bitwise_count(whole ^ part), out=best)
+    return best
+
+
 def _of_colours(measures: pa.Table, chosen: NDArray[np.int64]) -> Pairs:
-    """Pairs of `chosen` (places in it) of nearly the same colours in the same places; of many of the same colours, CROWD."""
+    """Pairs of `chosen` (places in it) of nearly the same colours in the same places, where few have them: pages and screenshots are alike in
+    colour, so that it says nothing of them."""
     if "image_colours" not in measures.column_names:  # a table that was built before there was this column
         return np.zeros((0, 2), np.int64)
     column = measures.column("image_colours").combine_chunks().flatten()
     levels = np.frombuffer(b"".join(column.to_pylist()), np.uint8).reshape(-1, COLOUR_BYTES)[chosen]
-    different, members = _grouped(levels)
-    return _expand(
-        np.concatenate([level_pairs(different, COLOURS), np.arange(len(different))[:, None].repeat(2, 1)]), members
-    )
+    return level_pairs(levels, COLOURS, FEW)
 
 
 def of_one_text(items: Items, texts: Items) -> Pairs:
@@ -78,7 +98,7 @@ def of_one_text(items: Items, texts: Items) -> Pairs:
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 
-def _grouped(words: NDArray[W]) -> tuple[NDArray[W], list[NDArray[np.int64]]]:
+def _grouped(words: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], list[NDArray[np.int64]]]:
     """The different signatures, and which items have each: the first CROWD of them."""
     codes, inverse = np.unique(words, axis=0, return_inverse=True)
     order = np.argsort(inverse.ravel(), kind="stable")

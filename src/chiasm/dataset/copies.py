@@ -58,7 +58,7 @@ def find_items(sheet: Sheet, config: DedupConfig, model: Embedder | None, *, nea
                     f"{bits} of 256 bits" for bits in distances(words[pairs[:, 0]], words[pairs[:, 1]])
                 )
             else:
-                pairs = np.unique(np.concatenate([pairs, of_one_text(items, texts)]), axis=0)
+                pairs = _together(np.unique(np.concatenate([pairs, of_one_text(items, texts)]), axis=0))
                 told = _compared(sheet, numbers, modality, items, pairs)
             _learn(items, pairs, told)
     found["text"] = texts
@@ -100,6 +100,19 @@ def _compare(one: NDArray[np.generic] | None, other: NDArray[np.generic] | None)
         return LIKE if like and error.worst <= min(LIKE_WORST, LIKE_CONTRAST * error.contrast) else None
     apart = sound_error(one.astype(np.uint8), other.astype(np.uint8))
     return f"{apart:.1f} dB" if apart <= SOUND else None
+
+
+def _together(pairs: Pairs) -> Pairs:
+    """The pairs so that those that hang together by their items follow each other: then an item is in one block, but where a block ends."""
+    if not len(pairs):
+        return pairs
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    kinds, places = np.unique(pairs, return_inverse=True)
+    places = places.reshape(pairs.shape)
+    links = coo_array((np.ones(len(pairs), np.bool_), (places[:, 0], places[:, 1])), shape=(len(kinds), len(kinds)))
+    return pairs[np.argsort(connected_components(links, directed=False)[1][places[:, 0]], kind="stable")]
 
 
 def _blocks(pairs: Pairs) -> Iterator[Pairs]:
@@ -144,7 +157,7 @@ def _near_texts(sheet: Sheet, numbers: NDArray[np.int64], measures: pa.Table, it
         return
     column = measures.column("text_minhash").take(pa.array(items.owner[chosen])).to_pylist()
     minhashes = np.frombuffer(b"".join(column), np.uint32).reshape(-1, PERMUTATIONS)
-    pairs = chosen[minhash_pairs(minhashes, jaccard, CROWD)]
+    pairs = _together(chosen[minhash_pairs(minhashes, jaccard, CROWD)])
     for block in _blocks(pairs):
         rows = {int(numbers[items.owner[item]]): item for item in np.unique(block).tolist()}
         texts = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from chiasm.building import DedupConfig, Handling
 from chiasm.config import BuildConfig
 from chiasm.dataset.copies import find_items
 from chiasm.dataset.items import Items, alike, like_pairs, row_pairs
+from chiasm.dataset.joining import Rows
 from chiasm.dataset.step import Embedder, Outcome, Sheet
 from chiasm.dataset.ties import Ties, same_text, tie
 from chiasm.sources import Progress
@@ -57,11 +58,10 @@ def run(
     links = _links(items, len(sheet.rows), settings.agree)
     removable = [link for link in links if link.whole and (exact if link.exact else settings.near) == "remove"]
     kept_by = _keep_best(removable, _order(sheet, items))
-    keys, numbers = sheet.keys, sheet.rows.tolist()
+    ids = [key.id for key in sheet.keys] if kept_by else []  # read once, in order
+    numbers = sheet.rows.tolist()
     removed = {
-        numbers[row]: Rejected(
-            keys[row].id, "record", DUPLICATE, f"a copy of {keys[link.i + link.j - row].id!r}: {link.how}"
-        )
+        numbers[row]: Rejected(ids[row], "record", DUPLICATE, f"a copy of {ids[link.i + link.j - row]!r}: {link.how}")
         for row, link in kept_by.items()
     }
     tied = _ties(sheet, links, kept_by, settings)
@@ -75,6 +75,20 @@ def run(
         "near": {name: len(items[name].near) for name in MODALITIES if items[name].near},
     }
     return Outcome(removed=removed, tied=[(numbers[i], numbers[j]) for i, j in tied.pairs], facts=facts)
+
+
+def near_rows(sheet: Sheet, config: BuildConfig) -> list[tuple[int, int]]:
+    """Pairs of row numbers, in order, that are copies, or of which a picture, sound or clip is nearly the same or may be: what `run` ties without
+    what it ties by a text in other dress. Likenesses that would chain too many rows are left out (ties.tie)."""
+    links = _links(find_items(sheet, config.dedup, None, near=True), len(sheet.rows), config.dedup.agree)
+    numbers = sheet.rows.tolist()
+    return [(numbers[i], numbers[j]) for i, j in tie(*_strong_and_weak(links), len(numbers)).pairs]
+
+
+def _strong_and_weak(links: Sequence[Link]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """The pairs that must be kept in one split, and those that only may be copies."""
+    strong = [(link.i, link.j) for link in links if link.whole or (link.ties and link.how)]
+    return strong, [(link.i, link.j) for link in links if link.ties and not link.how]
 
 
 def _links(items: Mapping[str, Items], count: int, agree: str) -> list[Link]:
@@ -163,6 +177,15 @@ def _ties(sheet: Sheet, links: Sequence[Link], gone: Mapping[int, Link], setting
 
     if settings.near == "keep":
         return Ties([], 0, 1)
-    strong = staying((link.i, link.j) for link in links if link.whole or (link.ties and link.how))
-    weak = staying((link.i, link.j) for link in links if link.ties and not link.how)
-    return tie(strong, [*weak, *staying(same_text(sheet))], len(sheet.rows))
+    strong, weak = map(staying, _strong_and_weak(links))
+    return tie(strong, [*weak, *staying(same_text(sheet))], len(sheet.rows), _joined(sheet, gone))
+
+
+def _joined(sheet: Sheet, gone: Mapping[int, Link]) -> Iterator[tuple[int, int]]:
+    """Pairs of the rows that stay, which the split will join without a tie: equal content and the source's groups."""
+    staying = [row for row in range(len(sheet.rows)) if row not in gone]
+    first: dict[str, int] = {}
+    names = Rows.of([key for row, key in enumerate(sheet.keys) if row not in gone]).join(by_group=True)
+    for row, name in zip(staying, names, strict=True):
+        if first.setdefault(name, row) != row:
+            yield first[name], row

@@ -7,7 +7,7 @@ Letters: N items that are searched · Q queries · W words of 64 bits of a hash 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, product
 from math import comb
 
 import numpy as np
@@ -21,6 +21,9 @@ LOOK_UP = 25
 _CELLS = 2**18
 _QUERIES = 2**13
 _CHUNK = 16
+_AXES = 4
+_FIRST = 32
+"""Rows of the cells beside it that a row of levels is compared with at first; then twice as many, and so on."""
 _NO_PAIRS = np.zeros((0, 2), np.int64)
 
 
@@ -196,26 +199,68 @@ def _meetings(bands: NDArray[np.uint64], crowd: int) -> NDArray[np.int64]:
     return np.unique(np.concatenate(parts))
 
 
-def level_pairs(levels: NDArray[np.uint8], apart: float) -> Pairs:
-    """Every pair i < j of the rows of uint8 [N, C] that differ by at most `apart` on average, in order.
+def level_pairs(levels: NDArray[np.uint8], apart: float, most: int) -> Pairs:
+    """Every pair i < j of the rows of uint8 [N, C] that differ by at most `apart` on average, in order, of rows that differ so little from no more
+    than `most` others.
 
-    Exact. Rows' means differ by no more than the rows do: in the order of their means, a row meets only those that come soon after it.
+    Exact. With weights of at most 1, a row's weighted sum differs from another's by no more than the rows do in all; so in a grid of such sums,
+    along the first principal components, near rows lie in cells that touch. A row is asked about no further once it has more than `most`.
     """
-    means = levels.mean(axis=1, dtype=np.float64)
-    order = np.argsort(means, kind="stable")
-    ranked, means = levels[order].astype(np.int16), means[order]
-    counts = np.searchsorted(means, means + apart + 1e-9, side="right") - np.arange(len(means)) - 1
-    blocks = np.cumsum(counts) // (_CELLS // 8)
-    edges = np.flatnonzero(np.diff(blocks, prepend=-1, append=-1))
+    if len(levels) < 2:
+        return _NO_PAIRS
+    order, keys, shifts = _grid(levels, apart)
+    levels = levels[order]
+    count = np.full(len(keys), -1)  # without the row itself
     kept: list[Pairs] = [_NO_PAIRS]
+    for shift in shifts:
+        rows = np.flatnonzero(count <= most)
+        low = np.searchsorted(keys, keys[rows] + (shift - 1))
+        high = np.searchsorted(keys, keys[rows] + (shift + 1), side="right")
+        reach = _FIRST
+        while len(rows := rows[keep := (low < high) & (count[rows] <= most)]):
+            low, high = low[keep], high[keep]
+            stop = np.minimum(low + reach, high)
+            found = _near_levels(levels, rows, low, stop, apart)
+            count += np.bincount(found[:, 0], minlength=len(keys))
+            kept.append(found[(count[found[:, 0]] <= most) & (found[:, 0] < found[:, 1])])
+            low, reach = stop, reach * 2
+    pairs = np.concatenate(kept)
+    pairs = np.sort(order[pairs[(count[pairs] <= most).all(axis=1)]], axis=1)
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+
+
+def _grid(levels: NDArray[np.uint8], apart: float) -> tuple[NDArray[np.int64], NDArray[np.int64], list[int]]:
+    """(order, keys, shifts): the rows of `levels` in the order of their cells' numbers `keys`; the cells that touch a cell of number k, itself
+    included, are those from k + shift − 1 to k + shift + 1 of every shift, its own first."""
+    values = levels.astype(np.float64)
+    axes = np.linalg.eigh(np.cov(values, rowvar=False).reshape(levels.shape[1], -1))[1].T[::-1][:_AXES]
+    # As large as weights may be, where they are not small beside the others.
+    weights = np.clip(axes / np.maximum(np.median(np.abs(axes), axis=1, keepdims=True), 1e-9), -1.0, 1.0)
+    cells = np.floor(values @ weights.T / (apart * levels.shape[1] + 1.0)).astype(np.int64)
+    cells -= cells.min(axis=0) - 1
+    strides = np.append(np.cumprod((cells.max(axis=0) + 2)[:0:-1])[::-1], 1)
+    keys = cells @ strides
+    order = np.argsort(keys, kind="stable")
+    shifts = [int(np.dot(move, strides[:-1])) for move in product((0, -1, 1), repeat=len(strides) - 1)]
+    return order, keys[order], shifts
+
+
+def _near_levels(
+    levels: NDArray[np.uint8], rows: NDArray[np.int64], low: NDArray[np.int64], stop: NDArray[np.int64], apart: float
+) -> Pairs:
+    """(row, other) for each of `rows` and the others from `low` to `stop` that differ by at most `apart` on average, the row itself included."""
+    blocks = np.cumsum(stop - low) // (_CELLS // 8)
+    edges = np.flatnonzero(np.diff(blocks, prepend=-1, append=blocks[-1] + 1))
+    kept: list[Pairs] = []
     for first, last in pairwise(edges.tolist()):
-        many = counts[first:last]
-        one = np.repeat(np.arange(first, last), many)
-        other = np.arange(len(one)) - np.repeat(np.cumsum(many) - many, many) + one + 1
-        near = np.abs(ranked[one] - ranked[other]).sum(axis=1) <= apart * levels.shape[1]
-        kept.append(order[np.stack([one[near], other[near]], axis=1)])
-    found = np.sort(np.concatenate(kept), axis=1)
-    return found[np.lexsort((found[:, 1], found[:, 0]))]
+        many = stop[first:last] - low[first:last]
+        one = np.repeat(rows[first:last], many)
+        other = np.arange(len(one)) + np.repeat(low[first:last] - np.cumsum(many) + many, many)
+        a, b = levels[one], levels[other]
+        gaps = (np.maximum(a, b) - np.minimum(a, b)).sum(axis=1, dtype=np.int64)
+        near = gaps <= apart * levels.shape[1]
+        kept.append(np.stack([one[near], other[near]], axis=1))
+    return np.concatenate(kept)
 
 
 def cosine_pairs(vectors: NDArray[np.float32], cosine: float) -> Pairs:

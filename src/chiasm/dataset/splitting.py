@@ -7,12 +7,13 @@ know which rows train.
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from chiasm.config import BuildConfig
-from chiasm.dataset.split import TEST, VALIDATION, assign, too_small
+from chiasm.dataset.split import CONCEPT, TEST, TRAIN, VALIDATION, VARIATION, assign, too_small
 from chiasm.dataset.step import Embedder, Outcome, Sheet
 from chiasm.errors import ConfigError
 from chiasm.sources import Progress
@@ -79,6 +80,19 @@ def run(
         groups=dict(zip(rows, found.groups, strict=True)),
         facts=facts,
     )
+
+
+def meant_split(name: str) -> str | None:
+    """The usual name that a split's name, in lower case, looks like a misprint of (tset, validaton); None where it is one, or is like none.
+
+    Names with digits and signs (test2, test_hard), or one letter more to tell several apart (testa, testb), are meant.
+    """
+    usual = (TRAIN, VALIDATION, TEST, "dev", "val")
+    if name in (*usual, VARIATION, CONCEPT) or not name.isalpha() or (name[:-1] in usual and name[-1] != "s"):
+        return None
+    # Of three letters, two that changed places leave but one in order.
+    near = [one for one in usual if sorted(one) == sorted(name)] or difflib.get_close_matches(name, usual, 1, 0.75)
+    return near[0] if near else None
 
 
 def strata_of(record: Record, names: Sequence[str]) -> list[str]:

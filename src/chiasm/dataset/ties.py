@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import pairwise
 
 from chiasm.dataset.joining import SHARED_TEXT
 from chiasm.dataset.step import Sheet
@@ -26,7 +27,7 @@ Pair = tuple[int, int]
 @dataclass(frozen=True, slots=True)
 class Ties:
     """pairs: of rows to be kept in one split, in order · left_out: likenesses that would have made a group too large · largest: rows of the
-    largest group that `pairs` make."""
+    largest group that `pairs` and what was joined already make."""
 
     pairs: list[Pair]
     left_out: int
@@ -40,18 +41,20 @@ def bare_text(text: str) -> str:
 
 
 def same_text(sheet: Sheet) -> list[Pair]:
-    """Pairs of rows (positions, i < j) of which all texts are the same but for case, accents, punctuation and spaces: each with the first of them,
-    where no more than SHARED_TEXT rows share them. More share what is no copied caption, but the name of a class or of a collection."""
+    """Pairs of rows (positions, i < j) of which all texts are the same but for case, accents, punctuation and spaces, where no more than SHARED_TEXT
+    rows share them: each with the next, so that one whose group is full keeps no others apart. More share what is no copied caption, but the
+    name of a class or of a collection."""
     sharing: dict[bytes, list[int]] = defaultdict(list)
     for place, (_, record) in enumerate(sheet.records(columns=["texts"])):
         if record.texts:
             bare = "\0".join(sorted({bare_text(text.text) for text in record.texts}))
             sharing[blake2b(bare.encode(), digest_size=16).digest()].append(place)
-    return [(rows[0], other) for rows in sharing.values() if len(rows) <= SHARED_TEXT for other in rows[1:]]
+    return [pair for rows in sharing.values() if len(rows) <= SHARED_TEXT for pair in pairwise(rows)]
 
 
-def tie(strong: Iterable[Pair], weak: Sequence[Pair], count: int) -> Ties:
-    """All `strong` pairs, and of the `weak` ones, in their order, those that keep every group of the `count` rows small (SHARE)."""
+def tie(strong: Iterable[Pair], weak: Sequence[Pair], count: int, joined: Iterable[Pair] = ()) -> Ties:
+    """All `strong` pairs, and of the `weak` ones, in their order, those that keep every group of the `count` rows small (SHARE). joined: pairs that
+    are in one group whatever is tied, such as those of a group of the source's."""
     limit = max(SHARED_TEXT, int(SHARE * count))
     parent, size = list(range(count)), [1] * count
 
@@ -61,6 +64,13 @@ def tie(strong: Iterable[Pair], weak: Sequence[Pair], count: int) -> Ties:
             row = parent[row]
         return row
 
+    def unite(a: int, b: int) -> None:
+        if a != b:
+            parent[max(a, b)] = min(a, b)
+            size[min(a, b)] += size[max(a, b)]
+
+    for i, j in joined:
+        unite(root(i), root(j))
     kept: set[Pair] = set()
     left_out = 0
     certain = sorted(set(strong))
@@ -70,7 +80,5 @@ def tie(strong: Iterable[Pair], weak: Sequence[Pair], count: int) -> Ties:
             left_out += 1
             continue
         kept.add((i, j))
-        if a != b:
-            parent[max(a, b)] = min(a, b)
-            size[min(a, b)] += size[max(a, b)]
+        unite(a, b)
     return Ties(sorted(kept), left_out, max((size[root(i)] for i, _ in kept), default=1))

@@ -1,4 +1,4 @@
-"""Near-duplicates that are left in a table: what the step *dedup* finds in it, by its own settings."""
+"""Near-duplicates that are left in a table: what the step *dedup* finds in it, by its own settings, but for texts in other dress."""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false
 # pyarrow ships no types.
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from chiasm.building import DedupConfig
 from chiasm.config import BuildConfig
-from chiasm.dataset.dedup import run
+from chiasm.dataset.dedup import near_rows
 from chiasm.dataset.split import Key
 from chiasm.dataset.table import Table
 from chiasm.evaluate.data.leaks import near_sets
@@ -58,6 +58,6 @@ def near_duplicates(rows: Rows, sample: Sample, equal: Sequence[Sequence[int]]) 
     keys = [Key(rows.records[row].id) for row in chosen.tolist()]
     sheet = TableSheet(rows.table, chosen, keys, measures)
     config = BuildConfig(dedup=DedupConfig(near="group"))
-    tied = list(run(sheet, config).tied)
+    tied = near_rows(sheet, config)
     tied += [(members[0], row) for members in equal for row in members[1:]]
     return near_sets(tied, len(rows.records)), len(chosen)
