@@ -168,3 +168,30 @@ def test_a_step_that_nothing_was_asked_of_says_what_to_set(folder: Path, tmp_pat
 def test_one_is_no_plural() -> None:
     assert [counted(count, "leak") for count in (0, 1, 2, 1000)] == ["0 leaks", "1 leak", "2 leaks", "1,000 leaks"]
     assert counted(2, "copy", "copies") == "2 copies"
+
+
+def test_what_a_manifest_seems_to_have_wrong(tmp_path: Path) -> None:
+    rows = [
+        {"id": str(n), "text": f"text {n}", "captoin": "x", "split": "tset" if n > 6 else "train"} for n in range(9)
+    ]
+    rows[0]["language"] = "english"
+    (tmp_path / "m.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    result = ok("build", tmp_path / "m.jsonl", tmp_path / "t.lance")
+    assert "columns not used: captoin (did you mean caption?)" in result.stderr
+    assert "warning: tset is a split of its own, of 2 rows; did you mean test?" in result.stderr
+    assert "warning: 1 language of the manifest is no code of ISO 639" in result.stderr
+    assert "9 given = 9 accepted + 0 rejected" in result.stdout
+    assert "dropped from records" not in result.stdout
+    assert "reasons: 1 × language" in result.stdout
+
+
+def test_labels_by_people_are_told_with_what_was_refused(tmp_path: Path) -> None:
+    rows = [{"id": f"r{n}", "text": f"text {n}"} for n in range(4)]
+    (tmp_path / "m.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    (tmp_path / "labels.csv").write_text(
+        "id,name,value,annotator\nr0,kind,cat,a\nr1,kind,dog,a\nr9,kind,cat,a\n,kind,cat,a\nr2,kind,,a\nr3,kind,cat,a\nr3,kind,dog,b\n"
+    )
+    ok("build", tmp_path / "m.jsonl", tmp_path / "a.lance")
+    labels = f"label.manual={tmp_path / 'labels.csv'}"
+    result = ok("build", tmp_path / "a.lance", tmp_path / "b.lance", "steps=[label]", labels)
+    assert "manual: used 2 of 7 (missing 2, tie 2, unknown_id 1)" in " ".join(result.stdout.split())

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from chiasm.config import BuildConfig
+from chiasm.dataset.build import build
 from chiasm.errors import ConfigError, DataError
 from chiasm.sources import open_source
 from chiasm.sources import rows as rows_module
@@ -201,7 +202,8 @@ def test_any_row_gives_a_record_or_a_rejection(tmp_path: Path) -> None:
         "speaker",
     ]
     rows = [{name: value} for name in names for value in odd]
-    items = read(jsonl(tmp_path / "m.jsonl", *rows, '{"label": NaN, "text": "x"}'))
+    read_all = read(jsonl(tmp_path / "m.jsonl", *rows, '{"label": NaN, "text": "x"}'))
+    items = [item for item in read_all if isinstance(item, Record) or item.part == "record"]
     assert len(items) == len(rows) + 1
     assert isinstance(items[-1], Record)
     assert items[-1].labels == ()
@@ -324,6 +326,99 @@ def test_without_a_train_file_a_folder_is_one_of_media(tmp_path: Path) -> None:
     jsonl(tmp_path / "test.jsonl", {"text": "c"})
     (tmp_path / "a.txt").write_text("a text")
     assert [item.id for item in read(tmp_path)] == ["test.jsonl", "a"]
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("id,image,captoin", "columns not used: captoin (did you mean caption?)"),
+        ("id,image,caption,width", "columns not used: width"),
+        ("id,image,Caption,image_id", "columns not used: Caption (did you mean caption?), image_id"),
+        ("id,image,category,licence,split,author,image_kind", ""),
+    ],
+)
+def test_columns_that_are_not_used_are_told(tmp_path: Path, header: str, said: str) -> None:
+    cells = ",".join("x" for _ in header.split(","))
+    (tmp_path / "m.csv").write_text(f"{header}\n{cells}\n")
+    jsonl(tmp_path / "m.jsonl", dict.fromkeys(header.split(","), "x"))
+    for name in ("m.csv", "m.jsonl"):
+        found = open_source(str(tmp_path / name), BuildConfig()).found
+        assert found.partition("one row a record")[2].removeprefix("; ") == said
+
+
+def test_columns_of_the_configuration_are_used(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("id,bild,text\na,a.png,x\n")
+    assert open_source(str(tmp_path / "m.csv"), BuildConfig(image_column="bild")).found.endswith("one row a record")
+    assert open_source(str(tmp_path / "m.csv"), BuildConfig(text_column="bild")).found.endswith("not used: text")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("id,Image,Caption\na,a.png,x\n", r"it has id, Image \(did you mean image\?\), Caption \(did you mean caption"),
+        ("id;image;caption\na;a.png;x\n", "separated by ';': separate it by commas"),
+        ("id\timage\tcaption\na\ta.png\tx\n", "separated by tabs"),
+        ("id,category\na,x\n", "no column that gives a text.*known are caption, captions"),
+    ],
+)
+def test_no_column_that_is_known(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "m.csv").write_text(content)
+    with pytest.raises(DataError, match=said):
+        read(tmp_path / "m.csv")
+
+
+def test_keys_of_json_lines_are_looked_for_to_the_end(tmp_path: Path) -> None:
+    rows = [{"id": str(number), "Caption": "x"} for number in range(150)]
+    with pytest.raises(DataError, match=r"Caption \(did you mean caption\?\)"):
+        read(jsonl(tmp_path / "m.jsonl", *rows))
+    assert len(read(jsonl(tmp_path / "m.jsonl", *rows, {"id": "last", "caption": "x"}))) == 151
+    assert len(read(jsonl(tmp_path / "m.jsonl", "{broken"))) == 1  # the ledger tells it
+
+
+@pytest.mark.parametrize(
+    ("row", "texts"),
+    [
+        ({"caption": "   ", "title": "t"}, ["   ", "t"]),
+        ({"caption": ["x", ""]}, ["x", ""]),
+        ({"texts": {"en": " ", "de": ["y"]}}, [" ", "y"]),
+        ({"texts": ["x", {"text": " "}]}, ["x", " "]),
+        ({"keywords": ["a", None, " ", "b"]}, ["a, b", " "]),
+        ({"caption": "", "title": None, "texts": [None], "text": "x"}, ["x"]),
+    ],
+)
+def test_a_text_of_white_space_is_refused_by_the_build(tmp_path: Path, row: dict[str, Any], texts: list[str]) -> None:
+    path = jsonl(tmp_path / "m.jsonl", {"id": "a", **row}, {"id": "b", "text": "whole"})
+    (found, _) = read(path)
+    assert isinstance(found, Record)
+    assert [text.text for text in found.texts] == texts
+    result = build(str(path), tmp_path / "t.lance", BuildConfig(test=0, validation=0))
+    blank = sum(not text.strip() for text in texts)
+    assert (result.accepted, result.dropped_parts, result.reasons.get("empty", 0)) == (2, blank, blank)
+
+
+@pytest.mark.parametrize(
+    "cell", [{"caption": 5}, {"title": True}, {"texts": [1]}, {"texts": {"en": 2.5}}, {"text": {"a": 1}}]
+)
+def test_a_text_that_is_none(tmp_path: Path, cell: dict[str, Any]) -> None:
+    (item,) = read(jsonl(tmp_path / "m.jsonl", {"id": "a", "image": "a.png", **cell}))
+    assert isinstance(item, Rejected)
+    assert (item.part, item.reason) == ("record", "format")
+    assert "expected a text" in item.message
+
+
+def test_a_language_that_is_no_code_is_remarked_once(tmp_path: Path) -> None:
+    rows = [
+        {"id": str(n), "text": f"text {n}", "language": code} for n, code in enumerate(("english", "en", "english"))
+    ]
+    rows.append({"id": "3", "texts": {"pt_BR": "a", "deu": "b", "xx": "c"}})
+    path = jsonl(tmp_path / "m.jsonl", *rows)
+    items = read(path)
+    assert [(item.id, item.reason) for item in items if isinstance(item, Rejected)] == [
+        ("0", "language"),
+        ("3", "language"),
+    ]
+    result = build(str(path), tmp_path / "t.lance", BuildConfig(test=0, validation=0))
+    assert (result.given, result.accepted, result.dropped_parts, dict(result.reasons)) == (4, 4, 0, {"language": 2})
 
 
 @pytest.mark.parametrize(

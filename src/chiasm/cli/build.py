@@ -149,7 +149,7 @@ _TOLD = ("used", "labelled", "found", "explained")
 def _inner(facts: Mapping[str, Any], path: tuple[str, ...] = ()) -> list[str]:
     told: list[str] = []
     for name, value in facts.items():
-        if name == "used" and isinstance(facts.get("refused"), dict):
+        if path and name == "used" and isinstance(facts.get("refused"), dict):
             told.append(f"{' '.join(path)}: {_used_of(facts)}")
         elif isinstance(value, dict):
             told += _inner(value, (*path, name))
@@ -196,6 +196,6 @@ def warnings(result: BuildResult) -> list[str]:
     if odd := result.reasons.get("language"):
         found.append(
             f"warning: {counted(odd, 'language')} of the manifest {'is no code' if odd == 1 else 'are no codes'} of ISO 639 (such as en); "
-            "the ledger names them; a text's language is kept as it is"
+            f"the ledger names {'it' if odd == 1 else 'them'}; texts keep what they have"
         )
     return found

@@ -1,7 +1,7 @@
 """One cell of a manifest as a part of a Record: texts, media, labels, questions, boxes.
 
 A cell is whatever JSON, CSV or Parquet gave. One that is empty gives nothing; one of the wrong kind raises RowError, and the row goes
-to the ledger.
+to the ledger. A text of white space is given as it is: the build refuses it as it does a blank file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from chiasm.sources.rows import RowError
 from chiasm.types import Box, Label, Media, Question, Text
 
-_LABELS = ("label", "category", "class")
+LABELS = ("label", "category", "class")
 _SIDES = ("x0", "y0", "x1", "y1")
 
 
@@ -26,6 +26,20 @@ def plain(value: Any) -> str | None:
         return None
     text = value if isinstance(value, str) else str(value)
     return text if text.strip() else None
+
+
+def words(value: Any, column: str) -> Iterator[str]:
+    """The text or texts of a cell; those of white space too, and "" where a list has it. None, NaN and a cell of "" give nothing.
+
+    RowError for anything else.
+    """
+    parts: list[Any] = value if isinstance(value, list) else [] if value == "" else [value]
+    for part in parts:
+        if isinstance(part, str):
+            yield part
+        # NaN is how data frames spell "nothing".
+        elif part is not None and not (isinstance(part, float) and math.isnan(part)):
+            raise RowError("format", f"{column}: expected a text or a list of texts, found {type(part).__name__}")
 
 
 def medium(value: Any, column: str) -> tuple[bytes | None, str | None]:
@@ -68,24 +82,19 @@ def many_texts(value: Any, language: str | None) -> Iterator[Text]:
     """{language: text or texts}, a list of texts or of {text, language}, or one text."""
     if isinstance(value, dict):
         for code, part in value.items():
-            for text in part if isinstance(part, list) else [part]:
-                if (words := plain(text)) is not None:
-                    yield Text(words, str(code))
-    elif isinstance(value, list):
-        for part in value:
-            if isinstance(part, dict):
-                words, code = plain(part.get("text")), plain(part.get("language")) or language
-            else:
-                words, code = plain(part), language
-            if words is not None:
-                yield Text(words, code)
-    elif (words := plain(value)) is not None:
-        yield Text(words, language)
+            yield from (Text(text, str(code)) for text in words(part, f"texts, {code}"))
+        return
+    for part in value if isinstance(value, list) else [value]:
+        if isinstance(part, dict):
+            code = plain(part.get("language")) or language
+            yield from (Text(text, code) for text in words(part.get("text"), "texts"))
+        else:
+            yield from (Text(text, language) for text in words([part] if isinstance(value, list) else part, "texts"))
 
 
 def labels(row: Mapping[str, Any]) -> Iterator[Label]:
     """`label`, `category`, `class`, and `labels`: a list, or {name: value}."""
-    for column in _LABELS:
+    for column in LABELS:
         if (value := plain(row.get(column))) is not None:
             yield Label(column, value)
     several = row.get("labels")

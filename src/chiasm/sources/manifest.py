@@ -14,9 +14,11 @@ from typing import Any, Literal
 
 from chiasm.config import BuildConfig
 from chiasm.errors import ConfigError, DataError
+from chiasm.modalities.languages import is_language
 from chiasm.sources.cells import plain
 from chiasm.sources.layout import Found
 from chiasm.sources.listing import NOTES, Listing, stem_of, suffix_of
+from chiasm.sources.manifest_columns import Columns
 from chiasm.sources.manifest_row import RowReader
 from chiasm.sources.rows import ARROW, Row, RowError, read_arrow, read_csv, read_jsonl, read_parquet, row_names
 from chiasm.sources.source import Progress
@@ -75,7 +77,6 @@ class ManifestSource:
     rule: Literal["groups", "forms"] = "groups"
     checked = frozenset[str]()
     attribution = ""
-    found = ""
 
     def __init__(
         self, path: Path | Sequence[Path], config: BuildConfig, *, root: Path | None = None, name: str | None = None
@@ -86,6 +87,27 @@ class ManifestSource:
         whole = first.stem in ("manifest", "metadata") or len(paths) > 1 or root is not None
         self.name = name or (self.root.resolve().name if whole else first.stem)
         self._rows = RowReader(config)
+        self._found = ""
+        self._columns: Columns | None = None
+
+    @property
+    def found(self) -> str:
+        """With the columns that are not used, where its head can be read; what it was recognised as is set."""
+        try:
+            unused = self.columns().unused
+        except DataError:  # `prepare` tells it
+            unused = ""
+        return "; ".join(part for part in (self._found, unused) if part)
+
+    @found.setter
+    def found(self, sentence: str) -> None:
+        self._found = sentence
+
+    def columns(self) -> Columns:
+        """Those of all its files, read once. Raises DataError."""
+        if self._columns is None:
+            self._columns = Columns(self.paths, self._rows)
+        return self._columns
 
     @classmethod
     def of(cls, files: Listing, config: BuildConfig) -> ManifestSource:
@@ -102,21 +124,26 @@ class ManifestSource:
         return None
 
     def prepare(self, progress: Progress | None = None) -> None:
-        """Check that the manifest can be opened and has the columns that the configuration names."""
+        """Check that the manifest can be opened, has the columns that the configuration names, and any that gives a record something."""
         for path in self.paths:
             names = row_names(path)
             for column in self._rows.chosen:
                 if names is not None and column not in names:
                     raise ConfigError(f"{path} has no column {column!r}; it has {', '.join(names)}")
+        self.columns().check()
 
     def records(self) -> Iterator[Record | Rejected]:
+        told: set[str] = set()
         for path in self.paths:
             try:
                 for number, row in _READERS[path.suffix.lower()](path):
                     if isinstance(row, RowError):
                         yield Rejected(f"{path.name}:{number}", "record", row.reason, f"line {number}: {row.message}")
                     else:
-                        yield self._record(path, number, row)
+                        item = self._record(path, number, row)
+                        if isinstance(item, Record):
+                            yield from _odd_languages(item, told)
+                        yield item
             except OSError as error:
                 raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 
@@ -130,6 +157,16 @@ class ManifestSource:
         except RowError as error:
             key = plain(row.get("id")) or f"{stem}:{number}"
             return Rejected(key, "record", error.reason, f"line {number}: {error.message}")
+
+
+def _odd_languages(record: Record, told: set[str]) -> Iterator[Rejected]:
+    """A remark on each language of the record that is no code and not in `told`, which takes it: one a manifest, not one a row."""
+    named = (*record.texts, *record.audio, *record.questions)
+    for code in dict.fromkeys(part.language for part in named if part.language):
+        if code not in told and not is_language(code):
+            told.add(code)
+            message = f"{code!r} is no code of ISO 639, such as en; it is kept as it is, here and in rows that follow"
+            yield Rejected(record.id, "language", "language", message)
 
 
 def _split_of(path: str) -> str | None:

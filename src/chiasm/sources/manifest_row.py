@@ -1,6 +1,6 @@
 """One row of a manifest, or the JSON of one sample, as a Record.
 
-Columns that are understood, in any mix; those that are not are left alone:
+Columns that are understood, in any mix; those that are not are left alone, and told (manifest_columns.py):
 
 - `id` (else the row's number); - texts: the columns of TEXT_KINDS, each a text or a list of texts; `texts`:
 {language: text}, or a list of texts; - `image`, `audio`, `video` and their other names (MEDIA): a relative
@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chiasm.config import BuildConfig
-from chiasm.sources.cells import boxes, labels, many_texts, medium, plain, questions, speech
+from chiasm.sources.cells import LABELS, boxes, labels, many_texts, medium, plain, questions, speech, words
 from chiasm.types import Media, Record, Text
 
 TEXT_KINDS = {
@@ -44,9 +44,16 @@ MEDIA = {
 }
 """`file_name` is a picture's in Hugging Face's image folders."""
 
+OTHERS = (
+    "id", *LABELS, "labels", "question", "answer", "questions", "answers", "boxes", "mask", "lang", "language", "speaker", "author", "group",
+    "split", "licence", "license", "source", "image_kind", "audio_kind", "sound_kind", "video_kind",
+)  # fmt: skip
+"""Columns that are understood and give a record no modality."""
+
 
 class RowReader:
-    """Makes records of rows. `chosen` are the columns that the configuration names."""
+    """Makes records of rows. `chosen` are the columns that the configuration names; `giving` those that give a text or medium; `known` all
+    that are understood."""
 
     def __init__(self, config: BuildConfig) -> None:
         self._columns: dict[str, tuple[str, ...]] = dict(MEDIA)
@@ -63,6 +70,9 @@ class RowReader:
             if column is not None:
                 self._columns[modality] = (column,)
                 self.chosen.append(column)
+        media = (column for columns in self._columns.values() for column in columns)
+        self.giving = tuple(dict.fromkeys((*self._texts, "texts", *media, "speech")))
+        self.known = (*self.giving, *OTHERS)
 
     def record(self, row: Mapping[str, Any], key: str, *, source: str, split: str | None, folder: str = "") -> Record:
         """`key`, `source` and `split` are for rows that give none of their own; `folder` comes before media paths. Raises RowError."""
@@ -97,14 +107,11 @@ class RowReader:
         named = {value: str(code) for code, value in several.items() if isinstance(value, str)}
         said = self._said(row)
         for column, kind in self._texts.items():
-            value = row.get(column)
-            parts: list[Any] = value if isinstance(value, list) else [value]
-            if kind == "keywords" and len(parts) > 1:
-                parts = [", ".join(str(part) for part in parts)]
-            for part in parts:
-                text = plain(part)
-                if text is not None:
-                    yield Text(text, language or named.get(text), "transcript" if column == said else kind)
+            texts = list(words(row.get(column), column))
+            if kind == "keywords" and len(filled := [text for text in texts if text.strip()]) > 1:
+                texts = [", ".join(filled), *(text for text in texts if not text.strip())]
+            for text in texts:
+                yield Text(text, language or named.get(text), "transcript" if column == said else kind)
 
     def _said(self, row: Mapping[str, Any]) -> str | None:
         """The column that says what is said in the row's sounds, where one does."""
