@@ -28,7 +28,7 @@ COLOURS = 2.5
 differ less, among them all 13 whose hashes are too far apart, by 1.8 at most."""
 
 NEARER = 4
-"""How often it is looked more nearly, by half each time."""
+"""By this much less may differ what CROWD pictures have: sets of icons that hardly differ."""
 
 
 def candidates(items: Items, words: NDArray[np.uint64], measures: pa.Table, modality: str, radius: int) -> Pairs:
@@ -79,12 +79,12 @@ def _parts_apart(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> NDArray[
 
 def _of_colours(measures: pa.Table, chosen: NDArray[np.int64]) -> Pairs:
     """Pairs of `chosen` (places in it) of nearly the same colours in the same places, where few have them: pages and screenshots are alike in
-    colour, so that it says nothing of them. Where many have them, the few that have them more nearly."""
+    colour, so that it says nothing of them. Where many have them, those that have them much more nearly."""
     if "image_colours" not in measures.column_names:  # a table that was built before there was this column
         return np.zeros((0, 2), np.int64)
     column = measures.column("image_colours").combine_chunks().flatten()
     levels = np.frombuffer(b"".join(column.to_pylist()), np.uint8).reshape(-1, COLOUR_BYTES)[chosen]
-    return np.concatenate([level_pairs(levels, COLOURS / 2**k, FEW) for k in range(NEARER)])
+    return np.concatenate([level_pairs(levels, COLOURS, FEW), level_pairs(levels, COLOURS / NEARER, CROWD)])
 
 
 def of_one_text(items: Items, texts: Items) -> Pairs:
