@@ -93,8 +93,13 @@ def test_the_sheet_is_blind_and_stands_alone(files: list[Path], tmp_path: Path) 
     first = out.read_bytes()
     make_sheet(systems_of(files), out, seed=3)
     assert out.read_bytes() == first
-    assert make_sheet(systems_of(files), out, seed=4)["items"] != key["items"]
-    assert len(make_sheet(systems_of(files), out, items=1)["items"]) == 2
+    with pytest.raises(ConfigError, match="another sheet"):
+        make_sheet(systems_of(files), out, seed=4)
+    with pytest.raises(ConfigError, match="another sheet"):
+        make_sheet(systems_of(files), out, seed=3, items=1)
+    assert out.read_bytes() == first
+    assert make_sheet(systems_of(files), tmp_path / "other.html", seed=4)["items"] != key["items"]
+    assert len(make_sheet(systems_of(files), tmp_path / "one.html", items=1)["items"]) == 2
 
 
 def fill(key: dict[str, object], rater: str, liked: str) -> list[dict[str, object]]:

@@ -29,8 +29,9 @@ def test_recognised_and_read(name: str, shared_data: Callable[[str], Path], tmp_
     found = recognise(folder)
     assert found.layout == layout
     source = open_source(str(folder), BuildConfig())
-    assert source.found == found.sentence
-    items = list(islice(source.records(), least))
+    assert source.found.startswith(found.sentence)  # then the columns that are not used
+    remarks = (item for item in source.records() if not (isinstance(item, Rejected) and item.part == "language"))
+    items = list(islice(remarks, least))  # without the ledger's word on languages such as "N/A", which are kept
     records = [item for item in items if isinstance(item, Record)]
     assert len(items) == least
     assert len(records) == least or name == "wds_fixtures"  # its arrays and message packs are refused

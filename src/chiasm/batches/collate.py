@@ -72,16 +72,17 @@ class Collator:
             items["wanted"] = self._wanted(records, examples, ids, draws)
         if self.task.wanted.of == "item" and wanted:
             items.update(self._item(records, examples, ids))
-            # Which items are one, of all histories and then of all that follow: those of one name.
-            named = [text.casefold() for e in examples for text, _ in e.texts] + [
-                e.written[0].casefold() for e in examples
-            ]
-            labels["item"] = torch.from_numpy(np.unique(named, return_inverse=True)[1].astype(np.int64))
         labels["language"] = torch.tensor([_place(self.facts.languages, e.language) for e in examples])
         labels["maker"] = torch.tensor([_place(self.facts.makers, e.maker) for e in examples])
         if draws is not None:  # so that it can also be asked without
             untold = torch.from_numpy(draws.uniform("untold", 1)[:, 0] < UNTOLD)
             labels = {name: value.masked_fill(untold, 0) for name, value in labels.items()}
+        if self.task.wanted.of == "item" and wanted:
+            # Which items are one, of all histories and then of all that follow: those of one name.
+            named = [text.casefold() for e in examples for text, _ in e.texts] + [
+                e.written[0].casefold() for e in examples
+            ]
+            labels["item"] = torch.from_numpy(np.unique(named, return_inverse=True)[1].astype(np.int64))
         if self.task.wanted.of == "mask" and wanted:
             labels["mask"] = torch.from_numpy(self._masks(records, draws))
         if self.task.writer == "cells" and wanted:

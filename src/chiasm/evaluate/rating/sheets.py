@@ -102,6 +102,7 @@ def make_sheet(
     told = json.dumps(
         [
             seed,
+            items,
             baseline,
             [[name, [[r.id, dict(r.given), dict(r.made)] for r in systems[name].values()]] for name in names],
         ]
