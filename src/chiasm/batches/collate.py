@@ -70,14 +70,13 @@ class Collator:
             items["asked"] = self._asked(examples)
         if wanted and self.task.writer not in ("space", "item", "mask", "cells"):
             items["wanted"] = self._wanted(records, examples, ids, draws)
-        if self.task.wanted.of == "item" and wanted:
-            items.update(self._item(records, examples, ids))
         labels["language"] = torch.tensor([_place(self.facts.languages, e.language) for e in examples])
         labels["maker"] = torch.tensor([_place(self.facts.makers, e.maker) for e in examples])
         if draws is not None:  # so that it can also be asked without
             untold = torch.from_numpy(draws.uniform("untold", 1)[:, 0] < UNTOLD)
             labels = {name: value.masked_fill(untold, 0) for name, value in labels.items()}
         if self.task.wanted.of == "item" and wanted:
+            items.update(self._item(records, examples, ids))
             # Which items are one, of all histories and then of all that follow: those of one name.
             named = [text.casefold() for e in examples for text, _ in e.texts] + [
                 e.written[0].casefold() for e in examples

@@ -72,10 +72,6 @@ def measure(job: Job) -> dict[str, Any]:
 def _retrieved(job: Job, model: LoadedModel, progress: Progress) -> dict[str, Any]:
     from chiasm.evaluate.retrieval.protocol import evaluate
 
-    if job.by:  # before anything is embedded
-        there = {label.name for record in job.table.records(columns=["id", "labels"]) for label in record.labels}
-        for name in set(job.by) - there:
-            raise ConfigError(f"the table has no label {name!r}; it has {', '.join(sorted(there)) or 'none'}")
     return evaluate(
         model, job.table, splits=job.splits or None, baseline=job.baseline, seed=job.seed, protocols=job.protocols or None,
         by=job.by or None, progress=progress,

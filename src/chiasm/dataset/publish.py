@@ -40,13 +40,12 @@ def publish(work: Work, out: Path, write: Callable[[Path], None]) -> None:
     """
     if not is_remote(out):
         write(work.table)
-        replaced = out.exists()
-        if replaced:
-            out.rename(work.old)
-        else:
+        if not out.exists():
             publish_ledger(work, out)
-        work.table.rename(out)
-        if replaced:
+            work.table.rename(out)
+        else:
+            out.rename(work.old)
+            work.table.rename(out)
             publish_ledger(work, out)
             shutil.rmtree(work.old, ignore_errors=True)
     elif exists(out):  # its ledger is replaced with it, and whoever replaces it says so again

@@ -107,24 +107,21 @@ class Cache:
     def next_positions(self, valid: Tensor, whole: bool | None = None) -> Tensor:
         """Where the tokens of a next chunk, valid: bool [B, N], will stand: int64 [1 or B, N]. For learned positions, which are added
         before the trunk: `embedder(items, dtype, cache.next_positions(items.valid))`. whole: whether all are valid, where that is known."""
-        if self._count is None and (bool(valid.all()) if whole is None else whole):
-            return torch.arange(self.length, self.length + valid.shape[1], device=valid.device)[None]
-        before = self.length if self._count is None else self._count
-        return (before + valid.cumsum(1) - 1).clamp(min=0)
+        dense = self._count is None and (bool(valid.all()) if whole is None else whole)
+        return _places(valid, self.length, self._count, dense)
 
     def extend(self, valid: Tensor, whole: bool) -> None:
         """A chunk of tokens, bool [B, N], begins; the trunk says so before its first block. whole: all of them are valid."""
         if self._batch is not None and self._batch != len(valid):
             raise ValueError(f"the cache holds {self._batch} sequences and is given {len(valid)}")
         start, count, self._batch = self.length, self._count, len(valid)
-        if count is None and whole:
-            self._positions = lambda: torch.arange(start, start + valid.shape[1], device=valid.device)[None]
-            self.length += valid.shape[1]
+        self.length += valid.shape[1]
+        dense = count is None and whole
+        self._positions = lambda: _places(valid, start, count, dense)
+        if dense:
             return
         count = torch.full((len(valid), 1), start, device=valid.device) if count is None else count
-        self._positions = lambda: (count + valid.cumsum(1) - 1).clamp(min=0)
         self._count = count + (valid.shape[1] if whole else valid.sum(1, keepdim=True))
-        self.length += valid.shape[1]
         if self._valid is None or self.length > self._valid.shape[1]:
             before, room = self._valid, max(64, self.room, 2 * self.length)
             self._valid = _empty(valid, (len(valid), room), torch.bool).fill_(True)
@@ -165,6 +162,13 @@ class Cache:
                 k, v, valid = block.memory
                 mine.memory = (k[index], v[index], None if valid is None else valid[index])
         return other
+
+
+def _places(valid: Tensor, start: int, count: Tensor | None, dense: bool) -> Tensor:
+    """Positions of a chunk after `start` tokens, of which `count` [B, 1] are valid (None: all). dense: nothing was or is padding."""
+    if dense:
+        return torch.arange(start, start + valid.shape[1], device=valid.device)[None]
+    return ((start if count is None else count) + valid.cumsum(1) - 1).clamp(min=0)
 
 
 def held(x: Tensor) -> Tensor:

@@ -38,9 +38,6 @@ from chiasm.types import Batch, Features, Items, Losses, Tokens
 ORDER = ("video", "image", "audio", "text")
 """The order of given modalities in the sequence."""
 
-Parts = tuple[tuple[str, int, int], ...]
-"""(expert, start, stop) of a sequence in order, as in types.Tokens."""
-
 
 class Converter(nn.Module):
     """space: the embedding model whose trunk this is. It has no randomness. quantizers: frozen, their weights travel with the model."""
@@ -270,7 +267,8 @@ class Converter(nn.Module):
         valid = before <= place[:, None]
         tokens = self.item_token(history.to(dtype))[(first[owner, None] + before).clamp(max=n - 1)]
         turn = (place[:, None] - before).clamp(0, TURNS - 1)
-        asked = self._follow(tokens + F.embedding(turn, self.turns.to(dtype)), valid, self.begin(batch, dtype)[owner])
+        shown_before = Tokens(tokens + F.embedding(turn, self.turns.to(dtype)), valid, (("text", 0, tokens.shape[1]),))
+        asked = self._follow(shown_before, self.begin(batch, dtype)[owner])
         # Each item once, however many histories hold it: else what is popular would be pushed away for being a frequent wrong answer.
         one = torch.full((int(identity.max()) + 1,), len(identity), device=identity.device)
         one.scatter_reduce_(0, identity, torch.arange(len(identity), device=identity.device), "amin")
@@ -278,19 +276,18 @@ class Converter(nn.Module):
         logits = output.scale * output.embedding["text"] @ output.embedding["image"].T
         return Losses({batch.task: F.cross_entropy(logits, identity[follows])}, {batch.task: math.log(len(one))})
 
-    def _follow(self, x: Tensor, valid: Tensor, begin: Tensor, segments: Parts | None = None) -> Tensor:
+    def _follow(self, given: Tokens, begin: Tensor) -> Tensor:
         """Item tokens [B, P, D] and the token that asks [B, D] → the vector of what follows: unit length, float32 [B, E]."""
         assert self.item is not None
-        P = x.shape[1]
-        x, valid = torch.cat([x, begin[:, None]], 1), torch.cat([valid, valid.new_ones(len(x), 1)], 1)
-        segments = (("text", 0, P),) if segments is None else segments
-        features = self.trunk(Tokens(x, valid, (*segments, ("text", P, P + 1)))).x[:, P:]
+        P = given.x.shape[1]
+        x = torch.cat([given.x, begin[:, None]], 1)
+        valid = torch.cat([given.valid, given.valid.new_ones(len(x), 1)], 1)
+        features = self.trunk(Tokens(x, valid, (*given.segments, ("text", P, P + 1)))).x[:, P:]
         return self.item(Features(features, valid[:, P:], (("text", 0, 1),)))
 
     def item_query(self, batch: Batch, dtype: torch.dtype) -> Tensor:
         """The vector of what follows a history: unit length, float32 [B, E]."""
-        given = self.prefix(batch, dtype)
-        return self._follow(given.x, given.valid, self.begin(batch, dtype), given.segments)
+        return self._follow(self.prefix(batch, dtype), self.begin(batch, dtype))
 
     def item_vectors(self, batch: Batch, dtype: torch.dtype) -> Tensor:
         """Items as the fused embeddings of their picture and text: unit length, float32 [n, E]."""

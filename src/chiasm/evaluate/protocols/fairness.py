@@ -10,7 +10,7 @@ p-values are adjusted over all groups, labels and queries of a split by Holm (19
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -33,6 +33,13 @@ Float = NDArray[np.float64]
 Labels = Mapping[str, list[tuple[str, ...]]]
 
 
+def check_labels(wanted: Iterable[str], there: Collection[str]) -> None:
+    """Raises ConfigError for a label that the table, which has those of `there`, lacks."""
+    for name in wanted:
+        if name not in there:
+            raise ConfigError(f"the table has no label {name!r}; it has {', '.join(sorted(there)) or 'none'}")
+
+
 def attributes(
     labels: Labels, rows: NDArray[np.bool_], wanted: Sequence[str] | None = None
 ) -> dict[str, list[str | None]]:
@@ -42,9 +49,7 @@ def attributes(
     wanted: these labels, whatever their groups; None: those with 2 to MOST_GROUPS groups that cover most of the labelled records.
     Raises ConfigError for a label that the table lacks.
     """
-    for name in wanted or ():
-        if name not in labels:
-            raise ConfigError(f"the table has no label {name!r}; it has {', '.join(sorted(labels)) or 'none'}")
+    check_labels(wanted or (), labels)
     single: dict[str, list[str | None]] = {}
     for name, values in labels.items() if wanted is None else ((name, labels[name]) for name in wanted):
         group = [some[0] if some else None for some in values]

@@ -19,6 +19,7 @@ import numpy as np
 from chiasm.config import DataConfig
 from chiasm.dataset.table import Table
 from chiasm.errors import ConfigError
+from chiasm.evaluate.protocols.fairness import check_labels
 from chiasm.evaluate.protocols.further import FURTHER, NEEDS, Found, further
 from chiasm.evaluate.retrieval.baseline import Linear, fit_baseline
 from chiasm.evaluate.retrieval.breakdown import by_facet
@@ -108,6 +109,8 @@ def evaluate(
     Raises DataError for an empty table, ConfigError for a split, a label or a protocol that is not there.
     """
     wanted = _wanted(protocols, by)
+    if by:  # before anything is embedded
+        check_labels(by, {label.name for record in table.records(columns=["id", "labels"]) for label in record.labels})
     clock = {"start": time.perf_counter()}
     data = data_config(model)
     tell: Progress = progress or (lambda stage, done, total: None)
