@@ -132,6 +132,10 @@ class TextConfig(Section):
     length: Annotated[int, Field(ge=3)] = Field(
         default=32, description="tokens, with one for the beginning and one for the end; longer texts are cut"
     )
+    scale: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="what word vectors, which also write, are multiplied by where they are read; None: √width, so that they count in the stream",
+    )
     drop: Fraction = Field(default=0.1, description="share of a text's tokens left out in training (word dropout)")
     layers: Positive | None = Field(
         default=None, description="blocks this modality passes (the last ones of a shared trunk); None: all"
@@ -493,6 +497,13 @@ def load_run(
         hint = f"did you mean {near[0]!r}?" if near else f"there are chiasm, {', '.join(SYSTEMS)}"
         raise ConfigError(f"{where}: no system {system!r}; {hint}")
     return validate(SystemRunConfig, tree, where)
+
+
+def load_kept(path: Path) -> AnyRunConfig:
+    """The configuration that stands beside weights. One that says nothing of model.text.scale is older than the key; its weights have
+    been trained without."""
+    chiasm = read_tree(path).get("system", "chiasm") == "chiasm"
+    return load_run(path, base={"model": {"text": {"scale": 1.0}}} if chiasm else None)
 
 
 def validate(kind: type[S], tree: Mapping[str, Any], where: str = "configuration") -> S:

@@ -34,6 +34,15 @@ def naive(writer: Writer, x: torch.Tensor, codes: list[int]) -> list[torch.Tenso
     return found
 
 
+def test_what_is_read_counts_as_much_more_as_asked() -> None:
+    torch.manual_seed(0)
+    writer = Writer("audio", (5, 4), 6, D, END, scale=3.0)
+    read = writer.read(torch.tensor([[[1, 2]]]), 2, torch.float32)[0, 0]
+    assert torch.allclose(read, 3 * (writer.tables[0][1] + writer.tables[1][2]) + writer.positions[2], atol=1e-6)
+    x = torch.randn(1, D)
+    assert torch.equal(writer.logits(x, ()), x @ writer.tables[0].T), "and is written as it is"
+
+
 def test_each_group_is_predicted_from_those_before_it(sound: Writer) -> None:
     x, codes = torch.randn(2, D), [[1, 3, 2], [0, 1, 0]]
     columns = torch.tensor(codes)

@@ -137,6 +137,18 @@ def test_a_gate_multiplies_the_second_half() -> None:
     assert FeedForward(4, 6, "geglu").inner.weight.shape == (12, 4)
 
 
+@pytest.mark.parametrize("likeness", [0.0, 0.6])
+def test_like_looks_at_like_from_the_start(likeness: float) -> None:
+    torch.manual_seed(0)
+    trunk = make_transformer({"all": 2}, width=64, heads=2, likeness=likeness)
+    for block in trunk.blocks:
+        assert isinstance(block, Block)
+        q, k, v = (part.flatten() for part in block.attention.qkv.weight.chunk(3))  # type: ignore[union-attr]
+        assert torch.corrcoef(torch.stack([q, k]))[0, 1].item() == pytest.approx(likeness, abs=0.05)
+        assert torch.corrcoef(torch.stack([q, v]))[0, 1].abs().item() < 0.05
+        assert k.std().item() == pytest.approx(64**-0.5, rel=0.05), "no key is larger for it"
+
+
 def test_unknown_choices_are_refused() -> None:
     for wrong in ({"attention": "linear"}, {"positions": "learned"}, {"norm": "batch"}):
         with pytest.raises(ValueError, match="must be"):

@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
+from chiasm.config import RunConfig, load_kept
 from chiasm.errors import ConfigError
+from chiasm.modalities.modality import word_scale
 from chiasm.train import checkpoint
 from chiasm.train.exported import export
 from chiasm.train.model import load
@@ -38,6 +41,17 @@ def test_no_paths_go_with_it(finished: Path, tmp_path: Path) -> None:
     for name in ("config.yaml", "README.md"):
         text = (tmp_path / "out" / name).read_text(encoding="utf8")
         assert str(tmp_path.anchor) + "tmp" not in text and str(finished.parent) not in text
+
+
+def test_a_run_from_before_words_were_scaled_reads_them_as_it_did(finished: Path, tmp_path: Path) -> None:
+    tree = yaml.safe_load((finished / "config.yaml").read_text(encoding="utf8"))
+    assert tree["model"]["text"].pop("scale", 0) is None, "a new run says that it takes the usual scale"
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(tree), encoding="utf8")
+    for path, scale in ((finished / "config.yaml", 16**0.5), (file, 1.0)):
+        config = load_kept(path)
+        assert isinstance(config, RunConfig)
+        assert word_scale(config.model.model_copy(update={"width": 16})) == scale
 
 
 def test_what_exists_is_not_overwritten(finished: Path, tmp_path: Path) -> None:

@@ -262,6 +262,11 @@ def test_another_size_is_no_beginning(place: Place, finished: Path, tmp_path: Pa
         job(place.config(f"conversion.init={finished}", "model.width=24", only=("caption",)), tmp_path)
 
 
+def test_a_beginning_that_reads_words_otherwise_says_how(place: Place, whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"set model\.text\.scale=\d"):
+        job(place.config(f"conversion.init={whole}", "model.text.scale=1"), tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["heads", "adapters"])
 def test_tuning_moves_what_it_says(place: Place, whole: Path, tmp_path: Path, kind: str) -> None:
     config = place.config(f"conversion.init={whole}", f"conversion.tune={kind}", "train.steps=6")

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from chiasm.nn.linear import Linear, cast, linear
 
+SPREAD = 0.3
+"""The standard deviation of what tells steps apart, at the start."""
+
 
 class Writer(nn.Module):
     """Steps of G codes (text and boxes: G = 1; codes of a quantiser: a few small groups), each group of a step given those before it.
@@ -17,6 +20,7 @@ class Writer(nn.Module):
     sizes: codes of each group, the end among those of the first · length: steps at most · expert: whose feed-forward part the trunk
     takes for them · end: the code of the first group that ends a sequence, None where all are of full length
     shared: a table [V, D] that is another module's, for text that is written with the vectors it is read with (arXiv 1608.05859).
+    scale: what the vectors are multiplied by where they are read
     """
 
     def __init__(
@@ -27,12 +31,14 @@ class Writer(nn.Module):
         width: int,
         end: int | None,
         shared: nn.Parameter | None = None,
+        scale: float = 1.0,
     ) -> None:
         super().__init__()
+        self.scale = scale
         self.expert, self.sizes, self.length, self.end = expert, tuple(sizes), length, end
         self.tables = nn.ParameterList([] if shared is not None else [torch.randn(s, width) * 0.05 for s in sizes])
         self._shared = [shared] if shared is not None else []  # in a list: its owner keeps it with the weights
-        self.positions = nn.Parameter(torch.randn(length + 1, width) * 0.05)
+        self.positions = nn.Parameter(torch.randn(length + 1, width) * SPREAD)
         self.unknown = nn.Parameter(torch.randn(width) * 0.05)
         # A later group sees the features and the step's codes so far through a small network of its own.
         self.inner = nn.ModuleList([Linear(width, width) for _ in self.sizes[1:]])
@@ -54,6 +60,7 @@ class Writer(nn.Module):
         x = F.embedding(codes[..., 0], cast(self.table(0), dtype))
         for group in range(1, self.groups):
             x = x + F.embedding(codes[..., group], cast(self.table(group), dtype))
+        x = x * self.scale
         if known is not None:
             x = torch.where(known[..., None], x, cast(self.unknown, dtype))
         return x + cast(self.positions, dtype)[start : start + codes.shape[1]]

@@ -68,6 +68,7 @@ class TextEmbedder(nn.Module):
     segments: how many of them there are, 0 for none; an item that names none is in segment 0.
     norm: the ε of a layer normalisation of the sum, None for no such.
     positions: learned; sinusoidal, where vectors count √D-fold (arXiv 1706.03762, 3.4); or None, where the trunk brings them.
+    scale: what learned positions' vectors are multiplied by. spread: the standard deviation of learned positions at the start.
     offset: the row of the position table at which position 0 stands (RoBERTa's is 2).
     """
 
@@ -81,14 +82,16 @@ class TextEmbedder(nn.Module):
         norm: float | None = None,
         positions: str | None = "learned",
         offset: int = 0,
+        scale: float = 1.0,
+        spread: float = 0.02,
     ) -> None:
         super().__init__()
         self.length, self.offset = length, offset
         self.table = nn.Parameter(torch.randn(vocabulary, width) * 0.05)
-        self.factor = 1.0
+        self.factor = scale
         self.positions: Tensor | None
         if positions == "learned":
-            self.positions = nn.Parameter(torch.randn(length + offset, width) * 0.02)
+            self.positions = nn.Parameter(torch.randn(length + offset, width) * spread)
         elif positions == "sinusoidal":
             self.factor = width**0.5
             with torch.no_grad():
@@ -131,6 +134,7 @@ class PatchEmbedder(nn.Module):
     moments: how often the `length` places come again, one time after the other; a position is then the sum of one in space and one in
     time. None: there is no time, or nothing else.
     class_token: a learned first token, position 0, that is always kept. norm: the ε of a layer normalisation of all (CLIP), or None.
+    spread: the standard deviation of positions at the start.
     """
 
     def __init__(
@@ -144,6 +148,7 @@ class PatchEmbedder(nn.Module):
         bias: bool = True,
         norm: float | None = None,
         moments: int | None = None,
+        spread: float = 0.05,
     ) -> None:
         super().__init__()
         self.modality = modality
@@ -154,8 +159,8 @@ class PatchEmbedder(nn.Module):
         self.deviation: Tensor
         self.register_buffer("mean", torch.full((patch_values,), 127.5))
         self.register_buffer("deviation", torch.full((patch_values,), 127.5))
-        self.positions = nn.Parameter(torch.randn(length + class_token, width) * 0.05)
-        self.moments = None if moments is None else nn.Parameter(torch.randn(moments, width) * 0.05)
+        self.positions = nn.Parameter(torch.randn(length + class_token, width) * spread)
+        self.moments = None if moments is None else nn.Parameter(torch.randn(moments, width) * spread)
         self.class_token = nn.Parameter(torch.randn(width) * 0.05) if class_token else None
         self.norm = None if norm is None else _Norm(width, norm)
 
@@ -213,13 +218,15 @@ class ImageEmbedder(nn.Module):
         class_token: bool = False,
         bias: bool = True,
         norm: float | None = None,
+        spread: float = 0.05,
     ) -> None:
         super().__init__()
         if size % patch:
             raise ValueError(f"a picture of {size} pixels does not divide into patches of {patch}")
         self.size, self.patch = size, patch
+        length = (size // patch) ** 2
         self.embed = PatchEmbedder(
-            "image", patch * patch * 3, (size // patch) ** 2, width, class_token=class_token, bias=bias, norm=norm
+            "image", patch * patch * 3, length, width, class_token=class_token, bias=bias, norm=norm, spread=spread
         )
 
     def forward(self, items: Items, dtype: torch.dtype) -> Tokens:
@@ -279,10 +286,10 @@ class RegionEmbedder(nn.Module):
 class AudioEmbedder(nn.Module):
     """Log-mel frames [I, T, M], T a multiple of p → T/p tokens; a token is valid when any of its frames is."""
 
-    def __init__(self, patch: int, bands: int, length: int, width: int) -> None:
+    def __init__(self, patch: int, bands: int, length: int, width: int, spread: float = 0.05) -> None:
         super().__init__()
         self.patch = patch
-        self.embed = PatchEmbedder("audio", patch * bands, length, width)
+        self.embed = PatchEmbedder("audio", patch * bands, length, width, spread=spread)
 
     def forward(self, items: Items, dtype: torch.dtype) -> Tokens:
         return self.embed(*self._patches(items), items.keep, dtype)
@@ -301,16 +308,15 @@ class VideoEmbedder(nn.Module):
     """Clips [I, F, S, S, 3] → F/t · (S/p)² tokens of t frames × p × p pixels each, time by time (tubelets: ViViT, arXiv 2103.15691, 3.2), with
     learned positions in space and in time. A token is valid when any of its frames is."""
 
-    def __init__(self, frames: int, tubelet: int, size: int, patch: int, width: int) -> None:
+    def __init__(self, frames: int, tubelet: int, size: int, patch: int, width: int, spread: float = 0.05) -> None:
         super().__init__()
         if size % patch or frames % tubelet:
             raise ValueError(
                 f"{frames} frames of {size} pixels do not divide into tubelets of {tubelet} frames of {patch} pixels"
             )
         self.frames, self.tubelet, self.size, self.patch = frames, tubelet, size, patch
-        self.embed = PatchEmbedder(
-            "video", tubelet * patch * patch * 3, (size // patch) ** 2, width, moments=frames // tubelet
-        )
+        values, length = tubelet * patch * patch * 3, (size // patch) ** 2
+        self.embed = PatchEmbedder("video", values, length, width, moments=frames // tubelet, spread=spread)
 
     def forward(self, items: Items, dtype: torch.dtype) -> Tokens:
         """items.value: uint8 [I, F, S, S, 3]; items.valid: bool [I, F] → Tokens [I, N or K, D]."""

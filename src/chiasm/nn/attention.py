@@ -154,6 +154,7 @@ class SelfAttention(_Attention):
         self.causal = causal
         self.rotary = rotary
         self.qkv = Linear(width, 3 * self.inner, bias=bias)
+        self.qkv.stacked = 3
         self.out = Linear(self.inner, width, bias=bias)
 
     def forward(
@@ -218,6 +219,7 @@ class CrossAttention(_Attention):
         super().__init__(width, heads, bias, kind, head_width)
         self.q = Linear(width, self.inner, bias=bias)
         self.kv = Linear(memory_width or width, 2 * self.inner, bias=bias)
+        self.kv.stacked = 2
         self.out = Linear(self.inner, width, bias=bias)
 
     def forward(

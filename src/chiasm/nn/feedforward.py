@@ -84,6 +84,7 @@ class FeedForward(nn.Module):
     def __init__(self, width: int, hidden: int, activation: str = "gelu", bias: bool = True) -> None:
         super().__init__()
         self.inner = Linear(width, 2 * hidden if activation == "geglu" else hidden, bias=bias)
+        self.inner.stacked = 2 if activation == "geglu" else 1
         self.outer = Linear(hidden, width, bias=bias)
         self.activation = ACTIVATIONS[activation]
         self._gelu = GELUS.get(activation)

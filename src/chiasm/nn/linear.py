@@ -97,6 +97,8 @@ class Linear(nn.Linear):
     """y = x Wᵀ + b in x's type."""
 
     bias: nn.Parameter | None  # type: ignore[assignment]
+    stacked: int = 1
+    """Matrices that W holds one below the other, of equal height: an optimizer that works on whole matrices takes each by itself."""
 
     def forward(self, input: Tensor) -> Tensor:
         return linear(input, self.weight, self.bias)

@@ -105,6 +105,7 @@ def make_transformer(
     eps: float = 1e-5,
     hidden: int | None = None,
     final_norm: bool = True,
+    likeness: float = 0.0,
 ) -> Transformer:
     """The usual assembly: shared self-attention and, in every block, a feed-forward expert for each modality that passes it.
 
@@ -114,6 +115,9 @@ def make_transformer(
     attention: scaled_dot, dot or additive. positions: rotary or relative; None where the embedder adds them.
     norm_first, final_norm: pre-norm trunks end in a norm; post-norm ones (norm_first=False) have normed already and mostly want
     final_norm=False.
+
+    likeness: the correlation with which each head's keys start as its queries, so that from the first step on like looks at like
+    (mimetic initialisation, arXiv 2305.09828, 3).
 
     Weights start normal with variance 1/width; projections into the residual stream are scaled down by 2√layers (GPT-2, 2.3, scales them
     by √(2·layers)), so that the stream's variance does not grow with depth.
@@ -143,15 +147,20 @@ def make_transformer(
         make_norm(norm, width, eps) if final_norm else nn.Identity(),
         RelativeBias(heads, bidirectional=not causal) if positions == "relative" else None,
     )
-    initialise(transformer, width, depth)
+    initialise(transformer, width, depth, likeness)
     return transformer
 
 
-def initialise(stack: nn.Module, width: int, depth: int) -> None:
-    """Normal weights of variance 1/width, smaller where they lead into a residual stream of `depth` blocks; zero biases."""
+def initialise(stack: nn.Module, width: int, depth: int, likeness: float = 0.0) -> None:
+    """Normal weights of variance 1/width, smaller where they lead into a residual stream of `depth` blocks; zero biases.
+    likeness: as for `make_transformer`."""
     for name, module in stack.named_modules():
         if isinstance(module, Linear):
             into_residual = name.endswith((".out", ".outer"))
             nn.init.normal_(module.weight, std=width**-0.5 * (0.5 / depth**0.5 if into_residual else 1.0))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+    for module in stack.modules():
+        if likeness and isinstance(module, SelfAttention):
+            q, k, _ = module.qkv.weight.detach().chunk(3)
+            k.mul_((1 - likeness**2) ** 0.5).add_(q, alpha=likeness)

@@ -90,6 +90,7 @@ def make_chiasm(model: ModelConfig, objective: ObjectiveConfig, modalities: tupl
             ratio=model.ratio,
             activation=model.activation,
             norm=model.norm,
+            likeness=0.6,
         )
 
     if model.trunk == "multiway":

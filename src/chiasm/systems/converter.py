@@ -25,7 +25,8 @@ from chiasm.declare import TaskConfig
 from chiasm.errors import ConfigError
 from chiasm.heads.cells import CellHead
 from chiasm.heads.project import Projection
-from chiasm.heads.writers import Writer
+from chiasm.heads.writers import SPREAD, Writer
+from chiasm.modalities.modality import word_scale
 from chiasm.modalities.text import EOS
 from chiasm.nn.cache import Cache
 from chiasm.nn.linear import Linear
@@ -55,25 +56,25 @@ class Converter(nn.Module):
         self.space, self.tasks, self.facts = space, dict(tasks), facts
         self.objective = Contrastive(config.objective.contrastive, config.objective.tile, config.objective.weights)
         self.quantizers = nn.ModuleDict(dict(quantizers)).requires_grad_(False)
-        self.task_tokens = nn.ParameterDict({name: torch.randn(width) * 0.05 for name in tasks})
+        self.task_tokens = nn.ParameterDict({name: torch.randn(width) * SPREAD for name in tasks})
         self.languages = nn.Parameter(torch.randn(len(facts.languages) + 1, width) * 0.05)
         self.makers = nn.Parameter(torch.randn(len(facts.makers) + 1, width) * 0.05)
         self.turns = nn.Parameter(torch.randn(TURNS, width) * 0.05)
         self.text_length = config.conversion.text_length
         self.writers = nn.ModuleDict()
-        wanted = {task.writer for task in tasks.values()}
+        wanted, scale = {task.writer for task in tasks.values()}, word_scale(config.model)
         settings = config.conversion
         if "text" in wanted:
             table = space.embedders["text"].table
             assert isinstance(table, nn.Parameter)
             length = max([settings.text_length, *(t.length or 0 for t in tasks.values() if t.writer == "text")])
-            self.writers["text"] = Writer("text", (len(table),), length, width, EOS, table)
+            self.writers["text"] = Writer("text", (len(table),), length, width, EOS, table, scale=scale)
         if "boxes" in wanted:
             size = settings.bins + len(facts.objects) + 1
-            self.writers["boxes"] = Writer("text", (size,), 5 * settings.boxes + 1, width, size - 1)
+            self.writers["boxes"] = Writer("text", (size,), 5 * settings.boxes + 1, width, size - 1, scale=scale)
         for modality in ("image", "audio"):
             if modality in wanted:
-                self.writers[modality] = _code_writer(modality, quantizers, settings.audio_length, width)
+                self.writers[modality] = _code_writer(modality, quantizers, settings.audio_length, width, scale)
         classes = len(facts.objects) + 1
         self.mask = CellHead(width, settings.cells, classes) if "mask" in wanted else None
         self.boxes = CellHead(width, settings.cells, classes + 4) if "cells" in wanted else None
@@ -381,12 +382,14 @@ def prefix_mask(prefix: int, slots: int, asked: int, wanted: int, causal: bool) 
     return allowed[None]
 
 
-def _code_writer(modality: str, quantizers: Mapping[str, nn.Module], audio_length: int, width: int) -> Writer:
+def _code_writer(
+    modality: str, quantizers: Mapping[str, nn.Module], audio_length: int, width: int, scale: float
+) -> Writer:
     quantizer = quantizers[modality]
     sizes: tuple[int, ...] = tuple(quantizer.sizes)  # type: ignore[arg-type]
     if modality == "image":
-        return Writer("image", sizes, int(quantizer.steps), width, None)  # type: ignore[arg-type]
-    return Writer("audio", (sizes[0] + 1, *sizes[1:]), audio_length + 1, width, sizes[0])
+        return Writer("image", sizes, int(quantizer.steps), width, None, scale=scale)  # type: ignore[arg-type]
+    return Writer("audio", (sizes[0] + 1, *sizes[1:]), audio_length + 1, width, sizes[0], scale=scale)
 
 
 def check_converts(config: RunConfig, quantizers: Collection[str]) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from chiasm.batches.collate import Collator
 from chiasm.batches.conversion import Example, choose
-from chiasm.config import DecodingConfig, RunConfig, load_config, validate
+from chiasm.config import DecodingConfig, RunConfig, load_kept, validate
 from chiasm.declare import TaskConfig
 from chiasm.errors import ConfigError, MediaError, ModelError
 from chiasm.modalities.media import read_bytes
@@ -327,7 +327,8 @@ def _resized(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 def load_converting(path: Path, device: str = "auto", remember: bool = False) -> ConvertingModel:
     """The converting model of a checkpoint folder. Raises ModelError where its parts do not fit, CheckpointError where it is damaged."""
     found = checkpoint.load(path)
-    config = load_config(RunConfig, path / "config.yaml")
+    config = load_kept(path / "config.yaml")
+    assert isinstance(config, RunConfig)
     tokenizer = Tokenizer.load(path / "tokenizer.json")
     shape = read_shape(path)
     quantizers = {m: make_quantizer(m, size) for m, size in shape["quantizers"].items()}

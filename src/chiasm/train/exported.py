@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from chiasm.config import RunConfig, SystemRunConfig, dump_config, load_run
+from chiasm.config import RunConfig, SystemRunConfig, dump_config, load_kept
 from chiasm.errors import ConfigError
 from chiasm.train import checkpoint
 
@@ -72,7 +72,7 @@ def _in(tensor: Tensor, dtype: torch.dtype) -> Tensor:
 def _without_paths(texts: dict[str, str], path: Path) -> dict[str, str]:
     if "config.yaml" not in texts:  # imported weights have none
         return texts
-    config = load_run(path / "config.yaml")
+    config = load_kept(path / "config.yaml")
     names = {str(p): Path(p).name for p in _paths(config)}
     changed = dict(texts)
     tree = config.model_dump(mode="json")

@@ -11,7 +11,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from chiasm.config import AnyRunConfig, dump_config, load_run
+from chiasm.config import AnyRunConfig, dump_config, load_kept
 from chiasm.errors import CheckpointError, ConfigError, ModelError
 from chiasm.train.distributed import World
 
@@ -53,4 +53,4 @@ def read_config(run: Path) -> AnyRunConfig:
     path = run / "config.yaml"
     if not path.is_file():
         raise ModelError(f"{run}: no run folder: it holds no config.yaml")
-    return load_run(path)
+    return load_kept(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from chiasm.batches.conversion import ConversionFacts
-from chiasm.config import RunConfig, dump_config
+from chiasm.config import ModelConfig, RunConfig, dump_config, load_kept
 from chiasm.errors import ConfigError, ModelError
+from chiasm.modalities.modality import word_scale
 from chiasm.modalities.text import Tokenizer
 from chiasm.nn.adapters import adapt
 from chiasm.systems.converter import Converter, check_converts, make_converter
@@ -54,7 +56,7 @@ class JointJob:
         self.config, self.world, self.device, self.dtype = config, world, device, dtype
         resumed = tokenizer is not None
         self._kept = read_shape(checkpoint.newest(out)) if resumed else None
-        given = None if config.conversion.init is None or resumed else _given(Path(config.conversion.init))
+        given = None if config.conversion.init is None or resumed else _given(config.conversion.init, config.model)
         sizes: Mapping[str, Mapping[str, Any]] = {} if self._kept is None else self._kept["quantizers"]
         quantizers: dict[str, nn.Module] = {m: make_quantizer(m, size) for m, size in sizes.items()}
         self._sizes: dict[str, Mapping[str, Any]] = {m: dict(size) for m, size in sizes.items()}
@@ -238,8 +240,13 @@ class _Given:
         self.path, self.tensors, self.tokenizer = path, tensors, tokenizer
 
 
-def _given(run: Path) -> _Given:
-    path = checkpoint.find(run)
+def _given(run: str, mine: ModelConfig) -> _Given:
+    path = checkpoint.find(Path(run))
+    theirs = load_kept(path / "config.yaml")
+    if isinstance(theirs, RunConfig) and theirs.model.width == mine.width:  # another width is refused for its size
+        scale = word_scale(theirs.model)
+        if not math.isclose(scale, word_scale(mine)):
+            raise ConfigError(f"conversion.init={run}: it reads words {scale:g}-fold: set model.text.scale={scale:g}")
     tensors = checkpoint.load(path).model
     if not (path / CONVERSION_FILE).is_file():  # an embedding run: its whole model is our space
         tensors = {f"space.{name}": tensor for name, tensor in tensors.items()}

@@ -23,7 +23,8 @@ class Optimizer:
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self._names = {id(p): name for name, p in model.named_parameters()}
         # A table of vectors that is also the output layer (tied, as in BERT and GPT) is no Linear's weight, and stays with AdamW.
-        matrices = list({m.weight: None for m in model.modules() if isinstance(m, Linear) and m.weight.requires_grad})
+        linears = [m for m in model.modules() if isinstance(m, Linear) and m.weight.requires_grad]
+        matrices = list({m.weight: None for m in linears})
         kernels = [m.weight for m in model.modules() if isinstance(m, nn.Conv2d) and m.weight.requires_grad]
         chosen = {id(p) for p in (*matrices, *kernels)}
         rest = [p for p in self.parameters if id(p) not in chosen]
@@ -31,10 +32,12 @@ class Optimizer:
         groups: list[dict[str, Any]] = [{"params": rest, "weight_decay": 0.0}]
         self._parts: list[torch.optim.Optimizer] = []
         decayed = [] if config.kind == "muon" else matrices
+        self._slices: list[tuple[nn.Parameter, Tensor, slice]] = []
         if config.kind == "muon" and matrices:
+            stacked = {id(m.weight): m.stacked for m in linears}
             self._parts.append(
                 torch.optim.Muon(
-                    matrices,
+                    [part for weight in matrices for part in self._split(weight, stacked[id(weight)])],
                     lr=config.matrix_learning_rate,
                     weight_decay=config.weight_decay,
                     ns_steps=config.orthogonal_steps,
@@ -45,6 +48,20 @@ class Optimizer:
         self._parts.append(torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused))
         self._peaks = [[float(group["lr"]) for group in part.param_groups] for part in self._parts]
 
+    def _split(self, weight: Tensor, stacked: int) -> list[Tensor]:
+        """The matrices that a weight holds, each over its memory: of queries, keys and values made orthogonal as one, those of the values,
+        whose gradients are by far the largest, would leave the others next to no update."""
+        if stacked == 1:
+            return [weight]
+        made: list[Tensor] = []
+        for k in range(stacked):
+            rows = slice(k * len(weight) // stacked, (k + 1) * len(weight) // stacked)
+            part = nn.Parameter(weight.detach()[rows])
+            self._names[id(part)] = f"{self._names[id(weight)]}.{k}"
+            self._slices.append((part, weight, rows))
+            made.append(part)
+        return made
+
     def set_progress(self, progress: float) -> float:
         """Set the learning rates for a run that is `progress` (0 … 1) done; AdamW's is returned."""
         share = schedule(progress, self.config.warmup, self.config.final)
@@ -54,8 +71,12 @@ class Optimizer:
         return self.config.learning_rate * share
 
     def step(self) -> None:
+        for part, whole, rows in self._slices:
+            part.grad = None if whole.grad is None else whole.grad[rows]
         for part in self._parts:
             part.step()
+        for part, _, _ in self._slices:
+            part.grad = None
 
     def clear(self) -> None:
         for p in self.parameters:
