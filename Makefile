@@ -1,7 +1,7 @@
 # One command a job. `make demo` is the place to start; it makes its own environment in .venv.
 #
 #   make demo    the whole story on the embedded data set; ends with runs/demo/report.html
-#   make test    the whole suite
+#   make test    the whole suite, a process a core (ARGS="-n 0": all in one, for a debugger)
 #   make check   ruff, formatting, strict types
 #   make bench   the benchmarks, one after the other
 #   make clean   removes the environment and the caches, never data or runs
@@ -17,6 +17,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 ARGS ?=
+# A file's tests stay together, since they share what is costly to make. conftest.py has the order: reordering would put the slowest last.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test check format bench install clean
 
@@ -24,7 +26,7 @@ demo: $(READY)
 	$(BIN)/chiasm demo $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .

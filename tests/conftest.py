@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from multiprocessing import forkserver as forkserver_module
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,8 @@ import pytest
 # Before anything imports a hub client: tests never ask the network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# A process a core runs tests (Makefile): each counts with one thread, and so do the processes that it starts.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -20,6 +26,20 @@ ROOT = Path(__file__).resolve().parent.parent
 def data_root() -> Path:
     """Where larger real data sets lie, if at all: $CHIASM_TEST_DATA, or shared/data beside the checkout."""
     return Path(os.environ.get("CHIASM_TEST_DATA") or ROOT.parent / "shared" / "data")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In a run of several processes, the files with slow tests first: at the end one process would be left alone with them."""
+    if hasattr(config, "workerinput"):
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """A run trains with as many threads as it is told, or as there are cores; the next test begins with one again."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +53,20 @@ def shared_data() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def forkserver() -> ForkServerContext:
+    """Starts processes that have the costly imports behind them, for tests that kill many: each is a fork of one server, which has run
+    nothing but tests/warm.py. What they run must be importable by name from another module than the test's own."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["warm"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(
+            "PYTHONPATH", str(ROOT / "tests"), prepend=os.pathsep
+        )  # the server finds what it preloads by the environment
+        forkserver_module.ensure_running()
+    return context
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ COLOURS = {"red": (220, 40, 40), "green": (40, 180, 60), "blue": (50, 70, 220), 
 SHAPES = ("disc", "square", "bar")
 
 TINY = (
-    "train.batch=4", "train.device=cpu", "model.width=32", "model.heads=2", "model.layers=1",
+    "train.batch=4", "train.threads=1", "train.device=cpu", "model.width=32", "model.heads=2", "model.layers=1",
     "model.embedding=16", "model.text.vocabulary=300", "model.text.length=16", "model.image.size=16",
     "model.audio.seconds=0.5",
 )  # fmt: skip

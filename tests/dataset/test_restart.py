@@ -4,33 +4,21 @@ from __future__ import annotations
 
 import json
 import random
-import signal
-import subprocess
-import sys
 import time
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import lance
 import pyarrow as pa
 import pytest
-from dataset_cases import ListSource, picture, record
+from dataset_cases import ListSource, build_small_shards, picture, record
 
 from chiasm.config import BuildConfig
 from chiasm.dataset import shards
 from chiasm.dataset.build import build
 from chiasm.dataset.work import Work
 from chiasm.errors import ConfigError, DataError, MachineError
-
-BUILD = """
-import sys
-from pathlib import Path
-from chiasm.dataset import shards
-from chiasm.dataset.build import build
-shards.CHUNK_ROWS = 8
-import lance
-print("ready", flush=True)
-build(sys.argv[1], Path(sys.argv[2]), overwrite=True)
-"""
 
 
 def folder(path: Path, count: int) -> Path:
@@ -49,28 +37,34 @@ def everything(out: Path) -> tuple[pa.Table, str]:
 
 
 @pytest.mark.slow
-def test_killed_at_20_random_moments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_at_20_random_moments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forkserver: ForkServerContext
+) -> None:
     monkeypatch.setattr(shards, "CHUNK_ROWS", 8)
     source, out = folder(tmp_path / "pairs", 64), tmp_path / "out" / "d.lance"
     build(str(source), out)
     expected = everything(out)
-    command = [sys.executable, "-c", BUILD, str(source), str(out)]
 
-    def start() -> subprocess.Popen[str]:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+    def start() -> BaseProcess:
+        begun, begins = forkserver.Pipe(duplex=False)
+        process = forkserver.Process(target=build_small_shards, args=(str(source), out, begins))
+        process.start()
+        begins.close()
+        begun.recv()
+        begun.close()
         return process
 
-    with start() as process:
-        began = time.monotonic()
-        assert process.wait() == 0
-        full = time.monotonic() - began
+    process = start()
+    began = time.monotonic()
+    process.join()
+    full = time.monotonic() - began
+    assert process.exitcode == 0
     rng, resumed = random.Random(0), 0
     for _ in range(20):
-        with start() as process:
-            time.sleep(full * rng.random())
-            process.send_signal(signal.SIGKILL)
+        process = start()
+        time.sleep(full * rng.random())
+        process.kill()
+        process.join()
         finished = len(list((tmp_path / "out" / ".d.lance.work" / "read").glob("*.arrow")))
         again = build(str(source), out, overwrite=True)
         assert again.resumed == finished

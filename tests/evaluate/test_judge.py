@@ -86,5 +86,5 @@ def test_it_knows_the_spoken_digits(shared_data: Callable[[str], Path]) -> None:
         for split, rows in sound.items()
     }
     words = {split: [row["text"] for row in rows] for split, rows in sound.items()}
-    judge = SpeechJudge.fit(mels["train"], words["train"])
+    judge = SpeechJudge.fit(mels["train"][::2], words["train"][::2])  # half of them teach it in half the time
     assert judge.accuracy(mels["test"], words["test"]) >= 0.95

@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
-from train_cases import losses, run_config, weights
+from train_cases import go_on, losses, run_config, weights
 
 from chiasm.config import dump_config
 from chiasm.errors import CheckpointError
@@ -36,29 +38,29 @@ def steps_done(out: Path) -> int:
     return log.read_text(encoding="utf8").count('"loss"') if log.exists() else 0
 
 
-def run_until(config: Path, out: Path, resume: bool, step: int, how: signal.Signals) -> tuple[int, str]:
-    """Start, send `how` once `step` steps are logged; exit code and stderr."""
-    process = start(config, out, resume)
+def wait_for(out: Path, step: int, alive: Callable[[], bool]) -> None:
+    """Until `step` steps are logged, or the process has ended."""
     deadline = time.monotonic() + 120
-    while process.poll() is None and steps_done(out) < step:
+    while alive() and steps_done(out) < step:
         assert time.monotonic() < deadline
         time.sleep(0.002)
-    process.send_signal(how)
-    _, said = process.communicate(timeout=60)
-    return process.returncode, said
 
 
 @pytest.mark.slow
-def test_killed_at_20_random_steps(things: Path, tmp_path: Path) -> None:
+def test_killed_at_20_random_steps(things: Path, tmp_path: Path, forkserver: ForkServerContext) -> None:
     """T01, T03, T05: one run killed 20 times, over several epochs, against one that nothing disturbed."""
-    config = run_config(things, "train.steps=400", "train.checkpoint_steps=7", "train.validate_every=0.5")
+    config = run_config(things, "train.steps=200", "train.checkpoint_steps=7", "train.validate_every=0.5")
     train(config, tmp_path / "whole")
     file = tmp_path / "run.yaml"
     file.write_text(dump_config(config), encoding="utf8")
-    kills = sorted(random.Random(0).sample(range(1, 390), 20))
+    kills = sorted(random.Random(0).sample(range(1, 195), 20))
     for number, step in enumerate(kills):
-        code, said = run_until(file, tmp_path / "killed", bool(number), step, signal.SIGKILL)
-        assert code == -signal.SIGKILL, said
+        run = forkserver.Process(target=go_on, args=(file, tmp_path / "killed", bool(number)))
+        run.start()
+        wait_for(tmp_path / "killed", step, run.is_alive)
+        run.kill()
+        run.join()
+        assert run.exitcode == -signal.SIGKILL
     process = start(file, tmp_path / "killed", True)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
@@ -71,8 +73,11 @@ def test_sigterm_saves_and_says_how_to_go_on(things: Path, tmp_path: Path, finis
     """T06."""
     file = tmp_path / "run.yaml"
     file.write_text(dump_config(run_config(things, "train.steps=2000", "train.checkpoint_steps=null")), encoding="utf8")
-    code, said = run_until(file, tmp_path / "run", False, 5, signal.SIGTERM)
-    assert code == 5, said
+    process = start(file, tmp_path / "run", False)
+    wait_for(tmp_path / "run", 5, lambda: process.poll() is None)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 5, said
     assert "--resume" in said
     assert "Traceback" not in said
     assert list((tmp_path / "run" / "checkpoints").glob("step-*"))

@@ -14,6 +14,7 @@ from PIL import Image
 from chiasm.config import RunConfig, load_config
 from chiasm.dataset.build import build
 from chiasm.modalities.audio import RATE, encode_audio
+from chiasm.train.run import train
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 180, 40), "blue": (30, 60, 220), "black": (10, 10, 10)}
 SIZES = ("small", "large", "wide", "tall", "cornered")
@@ -70,6 +71,11 @@ def run_config(table: Path, *overrides: str) -> RunConfig:
         "train": {"batch": 8, "steps": 12, "checkpoint_steps": 3, "threads": 1, "processes": 1, "precision": "fp32"},
     }
     return load_config(RunConfig, base=base, overrides=overrides)
+
+
+def go_on(file: Path, out: Path, resume: bool) -> None:
+    """What `chiasm train FILE --out OUT [--resume]` does, in a process that is there already."""
+    train(load_config(RunConfig, file), out, resume=resume)
 
 
 def losses(run: Path) -> list[float]:
