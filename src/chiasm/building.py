@@ -138,7 +138,8 @@ class ExtractConfig(Section):
 
 
 class DedupConfig(Section):
-    """What becomes of copies. Of records that are copies of each other the best stays: most modalities, then largest media, then longest texts."""
+    """What becomes of copies. Of records that are copies of each other the best stays: most modalities, then largest media, then longest
+    texts, then most bytes."""
 
     exact: Handling = Field(
         default="group",

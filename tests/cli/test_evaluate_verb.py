@@ -60,3 +60,33 @@ def test_several_captions_a_picture_are_shown(made: Made, tmp_path: Path) -> Non
     assert (entry["media"], entry["captions"], entry["all"]["text->image"]["n"]) == (12, 24, 24)
     shown = ok("evaluate", made.run, tmp_path / "captions.lance", "--protocol", "captions", "--split", "test").stdout
     assert "any of its own is right" in shown
+
+
+def test_a_copy_is_tuned_and_the_run_stays_as_it_was(made: Made, tmp_path: Path) -> None:
+    asked = ("--no-baseline", "--protocol", "finetune", "--finetune-steps", 2)
+    bare = chiasm("evaluate", made.run, made.table, *asked)
+    assert bare.exit_code == 3 and "no labels to fine-tune on" in bare.stderr and "embed" not in bare.stderr
+    rows = [
+        f'{{"image": "{picture.name}", "text": "a thing", "labels": {{"bar": "{"bar" in picture.stem}"}}, "split": "{split}"}}'
+        for picture in sorted(made.folder.glob("*.png"))
+        for split in ["test" if picture.stem.startswith("red") else "train"]
+    ]
+    manifest = made.folder / "labelled.jsonl"
+    manifest.write_text("\n".join(rows))
+    ok("build", manifest, tmp_path / "labelled.lance")
+    manifest.unlink()
+
+    def files() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in made.run.rglob("*") if path.is_file()}
+
+    before, page = files(), tmp_path / "page.html"
+    shown = ok("evaluate", made.run, tmp_path / "labelled.lance", *asked, "--by", "bar", "--report", page)
+    assert "fine-tuned whole" in shown.stdout and "finetune bar of image 1000/1000" in shown.stderr
+    assert "fine-tuned whole" in page.read_text(encoding="utf8")
+    found = as_json("evaluate", made.run, tmp_path / "labelled.lance", *asked, "--finetune-minutes", 5)
+    entry = found["finetune"]["test"]["image"]["bar"]
+    assert (entry["steps"], entry["records"], entry["n"], entry["classes"]) == (2, 9, 3, 2)
+    assert entry["majority"] == pytest.approx(2 / 3, abs=1e-6) and {"accuracy", "interval"} == set(
+        entry["linear_probe"]
+    )
+    assert found["protocols"] == ["retrieval", "finetune"] and files() == before

@@ -26,7 +26,10 @@ def test_explain_writes_a_page_a_picture_and_json(made: Made, tmp_path: Path) ->
 
 
 def test_explain_refuses_in_one_line(made: Made, tmp_path: Path) -> None:
+    whole = (made.folder / "red_disc.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
     for arguments, code, message in (
+        (["--text", "a", "--image", tmp_path / "cut.png"], 3, f"{tmp_path / 'cut.png'}: the picture cannot be decoded"),
         (["--text", "a"], 2, "two of text, image and audio"),
         (["--text", "a", "--image", tmp_path / "none.png"], 3, "no such file"),
         (["--text", "a", "--image", made.folder / "red_disc.png", "--out", tmp_path / "x.txt"], 2, ".html"),

@@ -41,6 +41,16 @@ def test_json_and_thresholds(table: Path, tmp_path: Path) -> None:
     assert chiasm("report", tmp_path / "none.lance").exit_code == 3
 
 
+def test_what_no_record_says_is_one_group(table: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    asked = ("--by", "language", "--by", "image by", "--by", "source")
+    balance = as_json("report", table, *asked, "--sample", 16, "--out", page)["bias"]["balance"]
+    assert set(balance) == {"language", "image by", "source"}
+    for name in ("language", "image by"):
+        assert balance[name]["values"] == {"none": {"n": 12, "share": 1.0, "low": 1.0, "high": 1.0}}
+    assert "none" not in balance["source"]["values"] and "none" in page.read_text(encoding="utf8")
+
+
 def test_a_build_fails_by_its_own_thresholds(tmp_path: Path) -> None:
     folder = make_folder(tmp_path / "shapes", sounds=False)
     done = chiasm("build", folder, tmp_path / "a.lance", "report.fail_if={rows: 3, leaks: 0}", "--json")
@@ -63,7 +73,9 @@ def test_a_contact_sheet(table: Path, tmp_path: Path) -> None:
     assert chiasm("augment", table, "--preview", tmp_path / "sheet.txt").exit_code == 2
     assert "did you mean 'augment.copies'" in chiasm("augment", table, "copis=2").stderr
     late = chiasm("report", table, "--by", "nolabel")
-    assert late.exit_code == 2 and "--by nolabel: no record has it" in late.stderr
+    assert (
+        late.exit_code == 2 and "--by nolabel: no record has it; there are audio by, image by, language" in late.stderr
+    )
     assert "look at rows" not in late.stderr  # said before the media are decoded
     assert "texts of 9 of 9 rows name a colour, and autocontrast" in ok("augment", table, "--preview", one).stderr
     assert "name a colour" not in ok("augment", table, "--preview", one, "image=[rotate]").stderr

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dataset_cases import ListSource, picture, record, sound
 
-from chiasm.building import DedupConfig
+from chiasm.building import CleanConfig, DedupConfig
 from chiasm.config import BuildConfig
 from chiasm.dataset.build import build
 from chiasm.dataset.table import Table
-from chiasm.errors import ConfigError, DataError, MachineError
+from chiasm.errors import ChiasmError, ConfigError, DataError, MachineError
 from chiasm.types import Media, Record, Rejected, Text
 
 
@@ -197,3 +199,49 @@ def test_a_table_of_a_named_source_is_measured_when_it_is_built_anew(tmp_path: P
     again = build(str(first.path), tmp_path / "b.lance", BuildConfig(dedup=DedupConfig(near="remove")))
     assert "measures" in Table(again.path).column_names
     assert (again.given, again.accepted) == (2, 1)
+
+
+def test_copies_in_a_named_source_are_found_where_they_are_looked_for(tmp_path: Path) -> None:
+    """What a source vouches for is not measured, unless a step is asked for that goes by the measures."""
+
+    class Vouching(ListSource):
+        checked = frozenset({"image", "audio"})
+
+    records = [record(0), replace(record(0), id="again"), *(record(number) for number in range(1, 8))]
+    plain = build(Vouching(records), tmp_path / "plain.lance")
+    assert plain.accepted == 9 and "measures" not in Table(tmp_path / "plain.lance").column_names
+    for name, config in {
+        "copies": BuildConfig(dedup=DedupConfig(exact="remove")),
+        "alone": BuildConfig(steps=("dedup",), dedup=DedupConfig(near="remove")),
+    }.items():
+        found = build(Vouching(records), tmp_path / f"{name}.lance", config)
+        assert found.accepted < 9 and found.reasons["duplicate"] >= 1
+    small = BuildConfig(clean=CleanConfig(pixels=10_000))
+    with pytest.raises(DataError, match="too_small"):
+        build(Vouching(records), tmp_path / "clean.lance", small)
+    asleep = BuildConfig(steps=("split",), clean=CleanConfig(pixels=10_000))
+    assert build(Vouching(records), tmp_path / "asleep.lance", asleep).accepted == 9
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "told"),
+    [
+        ({"align": {"by": ["model"]}}, ConfigError, "align.by=[model] or align.mismatch needs a trained model"),
+        ({"dedup": {"near": "remove", "embedding": 0.9}}, ConfigError, "dedup.embedding needs a trained model"),
+        ({"extract": {"action_names": ["a", "b"]}}, ConfigError, "extract.action_names needs a trained model"),
+        ({"extract": {"regions": 2, "region_names": ["a", "b"]}}, ConfigError, "extract.region_names needs"),
+        ({"label": {"teacher": {"kind": {"method": "zero_shot"}}}}, ConfigError, "label.teacher.kind: zero_shot needs"),
+        ({"label": {"manual": "none.csv"}}, DataError, "label.manual: none.csv: no such file"),
+        ({"augment": {"copies": 1, "words": "none.txt"}}, DataError, "augment.words: none.txt: no such file"),
+        ({"extract": {"gazetteers": {"tool": "none.txt"}}}, DataError, "extract.gazetteers.tool: none.txt: no such"),
+        ({"steps": ["split"], "label": {"manual": "none.csv"}}, DataError, "exists"),
+        ({"augment": {"words": "none.txt"}}, DataError, "exists"),
+    ],
+)
+def test_mistakes_in_the_settings_are_told_before_a_table_in_the_way(
+    settings: dict[str, Any], error: type[ChiasmError], told: str, tmp_path: Path
+) -> None:
+    (tmp_path / "d.lance").mkdir()
+    config = BuildConfig.model_validate(settings)
+    with pytest.raises(error, match=re.escape(told)):
+        build(ListSource([record(0)]), tmp_path / "d.lance", config)

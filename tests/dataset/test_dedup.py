@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from measured_sheet import MeasuredSheet, drawing, encoded, sound_file, word
@@ -56,6 +58,27 @@ def test_of_exact_copies_the_best_stays():
     assert gone["bmp"].reason == "duplicate"
     assert "'told'" in gone["bmp"].message
     assert "the same picture" in gone["bmp"].message
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_equal_pixels_the_larger_file_stays(turned, tmp_path):
+    """A lossless WebP of a PNG has its pixels and fewer bytes: whichever comes first, and wherever the bytes lie, the original stays."""
+    records = [
+        pictured("webp", encoded(drawing(0), "WEBP", lossless=True), "a drawing"),
+        pictured("png", encoded(drawing(0)), "a drawing"),
+        pictured("jpeg", encoded(drawing(1), "JPEG", quality=95), "another"),
+    ]
+    assert len(records[0].image[0].data) < len(records[1].image[0].data)
+    records = records[::-1] if turned else records
+    gone, _, _ = decide(records, exact="remove")
+    assert list(gone) == ["webp"] and "'png'" in gone["webp"].message
+    sheet = MeasuredSheet(records)
+    sheet.root = tmp_path
+    for row, record in enumerate(sheet._records):
+        (tmp_path / record.id).write_bytes(record.image[0].data)
+        sheet._records[row] = replace(record, image=(Media(path=record.id),))
+    removed = run(sheet, BuildConfig(dedup=DedupConfig(exact="remove"))).removed
+    assert [refused.id for refused in removed.values()] == ["webp"]
 
 
 def test_near_copies_go_or_are_tied():

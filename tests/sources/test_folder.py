@@ -123,3 +123,13 @@ def test_clips_are_kept_with_what_belongs_to_them(tmp_path: Path) -> None:
         "run": ["run.mp4"],
     }
     assert records["my.dog"].texts[0].language is None
+
+
+def test_a_table_in_its_own_source_is_no_part_of_it(tmp_path: Path) -> None:
+    write(tmp_path, {"a.png": b"1", "a.txt": "a", "bad.png": b"2", "some.lance/b.png": b"3"})
+    before = read(tmp_path)
+    write(
+        tmp_path, {"t.lance/_versions/1.manifest": b"x", "t.lance/data/a.lance": b"x", "t.rejects.jsonl": '{"id": "a"}'}
+    )
+    assert read(tmp_path) == before
+    assert set(before[0]) == {"a", "bad", "some.lance/b"}

@@ -41,17 +41,25 @@ def evaluate(
     protocol: Annotated[
         list[str] | None,
         typer.Option(
-            help="What to measure beside retrieval: zero_shot, captions, fairness, association, downstream, probes, pointing; may be "
-            "repeated. Conversion tasks are then measured only where --task names them.  [default: all that the run and the table allow]",
+            help="What to measure beside retrieval: zero_shot, captions, fairness, association, downstream, probes, pointing, finetune; may "
+            "be repeated. Conversion tasks are then measured only where --task names them.  [default: all that the run and the table allow, "
+            "but finetune, which trains]",
             metavar="NAME",
         ),
     ] = None,
     by: Annotated[
         list[str] | None,
         typer.Option(
-            help="A label whose values are the groups of the fairness tables; may be repeated.  [default: those of few large groups]",
+            help="A label whose values are the groups of the fairness tables, and that finetune learns; may be repeated.  "
+            "[default: those of few large groups; all]",
             metavar="LABEL",
         ),
+    ] = None,
+    finetune_steps: Annotated[
+        int, typer.Option(min=1, help="Steps of 64 records that each fine-tuning takes.", metavar="N")
+    ] = 300,
+    finetune_minutes: Annotated[
+        float | None, typer.Option(min=0.001, help="Minutes that each fine-tuning takes at most.", metavar="M")
     ] = None,
     against: Annotated[
         Path | None, typer.Option(help="Another run, to be compared with on the same questions.", metavar="OTHER_RUN")
@@ -86,7 +94,7 @@ def evaluate(
             check_file(file)  # before the work, not after it
     job = Job(
         run, Table(table), split or [], baseline, task or [], all_tasks, most, protocol or [], by or [], against, ratings, seed, report,
-        device.value,
+        device.value, finetune_steps, finetune_minutes,
     )  # fmt: skip
     named = is_named(job)
     result = measure_named(job) if named else measure(job)

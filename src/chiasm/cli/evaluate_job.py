@@ -34,6 +34,8 @@ class Job:
     seed: int
     report: Path | None
     device: str
+    finetune_steps: int = 300
+    finetune_minutes: float | None = None
 
 
 def measure(job: Job) -> dict[str, Any]:
@@ -71,10 +73,11 @@ def measure(job: Job) -> dict[str, Any]:
 
 def _retrieved(job: Job, model: LoadedModel, progress: Progress) -> dict[str, Any]:
     from chiasm.evaluate.retrieval.protocol import evaluate
+    from chiasm.evaluate.retrieval.study import Budget
 
     return evaluate(
         model, job.table, splits=job.splits or None, baseline=job.baseline, seed=job.seed, protocols=job.protocols or None,
-        by=job.by or None, progress=progress,
+        by=job.by or None, budget=Budget(job.finetune_steps, job.finetune_minutes), progress=progress,
     ).to_json()  # fmt: skip
 
 

@@ -217,6 +217,21 @@ def _downstream(split: str, found: Mapping[str, Any]) -> Grid:
     return grid
 
 
+def _finetune(split: str, found: Mapping[str, Any]) -> Grid:
+    names = ("item", "label", "accuracy", "95 %", "probe", "95 %", "gain", "95 %", "majority", "n")
+    grid = make_grid(f"{split}: what the encoder becomes, fine-tuned whole, beside the linear probe", names)
+    for modality, labels in found.items():
+        for label, one in labels.items():
+            probe, gain = one["linear_probe"], one["gain"]
+            figures = (
+                *(f"{one['accuracy']:.3f}", _ends(one["interval"])),
+                *(f"{probe['accuracy']:.3f}", _ends(probe["interval"])),
+                *(f"{gain['value']:+.3f}", f"{gain['interval'][0]:+.3f} … {gain['interval'][1]:+.3f}"),
+            )
+            grid.add_row(modality, _text(label), *figures, f"{one['majority']:.3f}", f"{one['n']:,}")
+    return grid
+
+
 def _ends(interval: list[float]) -> str:
     return f"{interval[0]:.3f}–{interval[1]:.3f}" if interval[0] >= 0 else f"{interval[0]:.3f} … {interval[1]:.3f}"
 
@@ -239,4 +254,5 @@ _FURTHER = {
     "probes": _probes,
     "pointing": _pointing,
     "downstream": _downstream,
+    "finetune": _finetune,
 }

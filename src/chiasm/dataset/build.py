@@ -12,6 +12,7 @@ from typing import Any
 
 from chiasm.config import BuildConfig
 from chiasm.dataset.engine import Task, examine_all
+from chiasm.dataset.needs import check_needs, looks_at_measures
 from chiasm.dataset.place import absolute, is_remote, ledger_path, plain
 from chiasm.dataset.publish import check_out, publish, publish_ledger
 from chiasm.dataset.schema import FORMAT
@@ -86,6 +87,7 @@ def build(
     _check_source(source, opened, out)
     if config.model is not None and model is None:
         raise ConfigError(f"model={config.model}: load it and give it as `model`; the command line does so itself")
+    check_needs(config, model is not None)
     check_out(out, overwrite)
     try:
         if not is_remote(out):
@@ -187,6 +189,8 @@ def _examine(
     # Sources by name made their media themselves; their tables stay free of measures, and one that is built anew from such a table has them.
     made = source.root is None and source.name in EMBEDDED and not isinstance(source, TableSource)
     vouched = source.checked or (frozenset({"text"}) if made else frozenset[str]())
+    if looks_at_measures(config):
+        vouched = frozenset[str]()
     root = None if source.root is None else str(source.root.resolve())
     task = Task(root, tuple(sorted(vouched)), config, str(work.stop))
     shards = [(work.given(number), work.read(number)) for number in missing]

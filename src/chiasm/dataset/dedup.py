@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,13 @@ from chiasm.dataset.items import Items, alike, like_pairs, row_pairs
 from chiasm.dataset.joining import Rows
 from chiasm.dataset.step import Embedder, Outcome, Sheet
 from chiasm.dataset.ties import Ties, same_text, tie
+from chiasm.errors import MediaError
+from chiasm.modalities.media import resolve
 from chiasm.sources import Progress
-from chiasm.types import MODALITIES, Rejected
+from chiasm.types import MODALITIES, Media, Rejected
 
 DUPLICATE = "duplicate"
+MEDIA = tuple(name for name in MODALITIES if name != "text")
 _RANK: Sequence[Handling] = ("keep", "group", "remove")
 _NAMES = {"text": "text", "image": "picture", "audio": "sound", "video": "clip"}
 
@@ -57,7 +61,9 @@ def run(
     items = find_items(sheet, settings, model, near=settings.near != "keep")
     links = _links(items, len(sheet.rows), settings.agree)
     removable = [link for link in links if link.whole and (exact if link.exact else settings.near) == "remove"]
-    kept_by = _keep_best(removable, _order(sheet, items))
+    kept_by = _keep_best(
+        removable, _order(sheet, items, sorted({row for link in removable for row in (link.i, link.j)}))
+    )
     ids = [key.id for key in sheet.keys] if kept_by else []  # read once, in order
     numbers = sheet.rows.tolist()
     removed = {
@@ -129,8 +135,9 @@ def _told(modality: str, apart: str) -> str:
     return f"nearly the same {_NAMES[modality]} ({apart})" if apart else f"the same {_NAMES[modality]}"
 
 
-def _order(sheet: Sheet, items: Mapping[str, Items]) -> list[int]:
-    """Positions, best first: most modalities, then largest media, then longest texts, then the earlier one."""
+def _order(sheet: Sheet, items: Mapping[str, Items], copies: Sequence[int]) -> list[int]:
+    """Positions, best first: most modalities, then largest media, then longest texts, then most bytes (of files of equal pixels the original is
+    rather the larger one), then the earlier one. copies: positions, ascending, whose bytes are counted: of those that may go."""
     measures = sheet.measures
     names = (
         "image_width",
@@ -146,7 +153,21 @@ def _order(sheet: Sheet, items: Mapping[str, Items]) -> list[int]:
     for name in MODALITIES:
         modalities[np.unique(items[name].owner)] += 1
     pixels = values[0] * values[1] + values[2] * values[3]
-    return np.lexsort((-values[6], -(values[4] + values[5]), -pixels, -modalities)).tolist()
+    sizes = np.zeros(measures.num_rows, np.int64)
+    places = dict(zip(sheet.rows[copies].tolist(), copies, strict=True))
+    for row, record in sheet.records(list(places), MEDIA):
+        sizes[places[row]] = sum(_size(medium, sheet.root) for name in MEDIA for medium in getattr(record, name))
+    return np.lexsort((-sizes, -values[6], -(values[4] + values[5]), -pixels, -modalities)).tolist()
+
+
+def _size(medium: Media, root: Path | None) -> int:
+    """Its bytes; 0 where they are gone."""
+    if medium.data is not None:
+        return len(medium.data)
+    try:
+        return resolve(medium.path or "", root).stat().st_size
+    except (MediaError, OSError):
+        return 0
 
 
 def _keep_best(links: Sequence[Link], order: Sequence[int]) -> dict[int, Link]:

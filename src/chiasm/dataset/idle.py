@@ -49,6 +49,11 @@ def idle(step: str, config: BuildConfig) -> str | None:
     return f"nothing was asked of it: set {what}"
 
 
+def asked(step: str, config: BuildConfig) -> bool:
+    """Whether `step` is run and asked for something."""
+    return (config.steps is None or step in config.steps) and _ASKS[step][0](config)
+
+
 def _any_of(section: object, *but: str) -> bool:
     fields: Mapping[str, object] = type(section).model_fields  # type: ignore[attr-defined]
     return any(getattr(section, name) not in (None, False) for name in fields if name not in but)

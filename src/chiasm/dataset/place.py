@@ -13,6 +13,7 @@ import re
 from pathlib import Path, PosixPath
 
 from chiasm.sources.cache import cache_folder
+from chiasm.sources.listing import LEDGER
 
 _REMOTE = re.compile(r"^(s3|gs|abfss?):/{1,2}(?=[^/])")
 
@@ -65,4 +66,4 @@ def work_folder(out: Path) -> Path:
 
 def ledger_path(out: Path) -> Path:
     """The rejects ledger of table `out`: beside it."""
-    return out.with_name(f"{out.name.removesuffix('.lance')}.rejects.jsonl")
+    return out.with_name(f"{out.name.removesuffix('.lance')}{LEDGER}")

@@ -25,6 +25,8 @@ KINDS = {
 
 KIND = {suffix: kind for kind, suffixes in KINDS.items() for suffix in suffixes}
 HEAD = 2**16
+LEDGER = ".rejects.jsonl"
+"""How the ledger beside a table ends (dataset/place.py): it tells of a source, and is none."""
 NOTES = frozenset({"readme", "licence", "license", "copying", "attribution", "credits"})
 
 _SPLIT = re.compile(r"(?P<split>train|training|val|valid|validation|dev|test|testing|eval)(?![a-z])", re.IGNORECASE)
@@ -167,17 +169,23 @@ class Listing:
 
 
 def walk(root: Path) -> Iterator[str]:
-    """Paths of the files below `root`, in alphabetical order; DataError where a folder cannot be listed."""
+    """Paths of the files below `root`, in alphabetical order, without tables that were built there and their ledgers; DataError where a
+    folder cannot be listed."""
 
     def refuse(error: OSError) -> None:
         raise DataError(f"{error.filename}: cannot be listed: {error.strerror}")
 
     for folder, folders, names in os.walk(root, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and not _is_table(folder, name))
         inside = Path(folder).relative_to(root).as_posix()
         for name in sorted(names):
-            if not name.startswith("."):
+            if not name.startswith(".") and not name.endswith(LEDGER):
                 yield name if inside == "." else f"{inside}/{name}"
+
+
+def _is_table(folder: str, name: str) -> bool:
+    """Whether that folder is a Lance table, such as one that was built inside its own source."""
+    return name.endswith(".lance") and Path(folder, name, "_versions").is_dir()
 
 
 def _first(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

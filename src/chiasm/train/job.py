@@ -13,8 +13,8 @@ from chiasm.train.step import StepResult
 from chiasm.types import Batch
 
 
-class Job(Protocol):
-    """A model with its data, as the loop sees it. The model is on its device; batches come from the CPU."""
+class Learner(Protocol):
+    """A model with its data, as the loop sees it. The model is on its device; batches come from the CPU, or lie there already."""
 
     @property
     def model(self) -> nn.Module: ...
@@ -34,6 +34,10 @@ class Job(Protocol):
     def validate(self) -> Mapping[str, Mapping[str, float]] | None:
         """Figures on the validation split by name, or None where there is none; changes nothing."""
         ...
+
+
+class Job(Learner, Protocol):
+    """One that is kept in a run folder."""
 
     def files(self, step: int, seconds: float, finished: bool) -> dict[str, str]:
         """What travels with a checkpoint as text, by file name."""

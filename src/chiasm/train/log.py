@@ -15,14 +15,15 @@ from chiasm.train.step import StepResult
 
 
 class Log:
-    """Writes RUN/log.jsonl (and TensorBoard events on demand). On resume, lines of steps that will be done again are removed."""
+    """Writes RUN/log.jsonl (and TensorBoard events on demand), or nothing where `run` is None. On resume, lines of steps that will be done
+    again are removed."""
 
-    def __init__(self, run: Path, after: int, enabled: bool, tensorboard: bool = False) -> None:
+    def __init__(self, run: Path | None, after: int, tensorboard: bool = False) -> None:
         self.rate = 0.0
         self._times: deque[tuple[float, int]] = deque(maxlen=50)
         self._file = None
-        self._board = _board(run) if enabled and tensorboard else None
-        if enabled:
+        self._board = _board(run) if run is not None and tensorboard else None
+        if run is not None:
             path = run / "log.jsonl"
             _cut(path, after)
             self._file = path.open("a", encoding="utf8")

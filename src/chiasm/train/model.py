@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import os
@@ -9,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from chiasm.batches.maker import pad_sounds, stack_clips
 from chiasm.batches.store import Decode
-from chiasm.config import DecodingConfig, RunConfig, load_config
+from chiasm.config import DecodingConfig, RunConfig, load_kept
 from chiasm.errors import ConfigError, MediaError, ModelError
 from chiasm.modalities.media import read_bytes
 from chiasm.modalities.prepare import decoder
@@ -42,6 +43,9 @@ NO_TASKS = (
 
 class LoadedModel(ABC):
     """Embeds texts, pictures, sounds and clips into one space: unit-length vectors whose dot product is the cosine similarity."""
+
+    dtype: torch.dtype
+    """What activations are computed in."""
 
     def __init__(self, device: torch.device, path: Path, remember: bool = False) -> None:
         self.device, self.path = device, path
@@ -79,6 +83,12 @@ class LoadedModel(ABC):
 
     @abstractmethod
     def _compute(self, modality: str, items: Sequence[Text | Media]) -> NDArray[np.float32]: ...
+
+    def apart(self) -> Self:
+        """A copy with weights of its own, in memory alone: what is done to it leaves this model as it is."""
+        light = copy.copy(self)
+        light._identity, light._memory = None, None
+        return copy.deepcopy(light)
 
     @property
     def identity(self) -> str:
@@ -241,9 +251,17 @@ def image_items(arrays: Sequence[NDArray[np.uint8]]) -> Items:
 def decode_all(items: Sequence[Text | Media], decode: Decode) -> list[NDArray[np.uint8]]:
     """Every medium's array. Raises MediaError for one that cannot be read."""
     media = [item for item in items if isinstance(item, Media)]
+
+    def read(item: Media) -> NDArray[np.uint8]:
+        data = read_bytes(item)
+        try:
+            return decode(data)
+        except MediaError as error:  # a decoder knows no names
+            raise error if item.path is None else MediaError(error.reason, f"{item.path}: {error}") from None
+
     # Decoders release the interpreter's lock; BLAS threads under each of them would only fight.
     with ThreadPoolExecutor(cores()) as pool, threadpool_limits(1, "blas"):
-        return list(pool.map(lambda item: decode(read_bytes(item)), media))
+        return list(pool.map(read, media))
 
 
 def load(run: Path, device: str = "auto", remember: bool = False) -> LoadedModel:
@@ -263,7 +281,8 @@ def load(run: Path, device: str = "auto", remember: bool = False) -> LoadedModel
 
         return load_converting(path, device, remember)
     found = checkpoint.load(path)
-    config = load_config(RunConfig, path / "config.yaml")
+    config = load_kept(path / "config.yaml")
+    assert isinstance(config, RunConfig)
     tokenizer = Tokenizer.load(path / "tokenizer.json")
     modalities = tuple(found.state["modalities"])
     model = make_chiasm(config.model, config.objective, modalities, tokenizer.size)

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from chiasm.config import AnyRunConfig, RunConfig
+from chiasm.config import AnyRunConfig, OptimizerConfig, RunConfig, TrainConfig
 from chiasm.dataset.place import absolute
 from chiasm.dataset.table import Table
 from chiasm.errors import ConfigError, DataError, Interrupted
@@ -23,7 +23,7 @@ from chiasm.train import checkpoint
 from chiasm.train.distributed import World
 from chiasm.train.embedding import EmbeddingJob
 from chiasm.train.folder import open_run
-from chiasm.train.job import Job
+from chiasm.train.job import Job, Learner
 from chiasm.train.joint import JointJob
 from chiasm.train.launch import under_torchrun, workers
 from chiasm.train.log import ChanceWarning, Log
@@ -125,7 +125,27 @@ def train_as(world: World, config: AnyRunConfig, out: Path, progress: Progress |
     if found:
         optimizer.load(dict(found.optimizer))
         step, before = found.step, float(found.state["seconds"])
-    return _Loop(config, out, world, device, job, optimizer, progress).run(step, before)
+    folder = _Folder(out, job, optimizer, config.train.keep)
+    loop = _Loop(config.train, folder, world, device, job, optimizer, progress)
+    step, seconds, losses = loop.run(step, before)
+    return TrainResult(out, step, seconds, tuple(losses))
+
+
+def fit(
+    learner: Learner,
+    settings: TrainConfig,
+    optimizer: OptimizerConfig,
+    device: torch.device,
+    progress: Progress | None = None,
+) -> int:
+    """Train in memory alone, by the loop of every run but without a run folder: nothing is logged, saved or resumed. Returns the steps done.
+
+    Raises NonFiniteError, and Interrupted on SIGTERM or SIGINT.
+    """
+    make_repeatable(device)
+    learner.calibrate(device)
+    made = Optimizer(learner.model, optimizer)
+    return _Loop(settings, None, World(), device, learner, made, progress).run(0, 0.0)[0]
 
 
 def tables_of(config: AnyRunConfig) -> list[str]:
@@ -162,30 +182,54 @@ def _absolute(config: AnyRunConfig) -> AnyRunConfig:
     return config.model_copy(update=changed)
 
 
+@dataclass(frozen=True)
+class _Folder:
+    """Where a run is kept: the folder, what goes into its checkpoints, and how many of them stay."""
+
+    out: Path
+    job: Job
+    optimizer: Optimizer
+    keep: int
+
+    def save(self, step: int, seconds: float, finished: bool) -> None:
+        state = {"seconds": seconds, "finished": finished, "torch": torch.__version__, **self.job.state()}
+        checkpoint.save(
+            self.out / "checkpoints",
+            step,
+            self.job.tensors(),
+            self.optimizer.state(),
+            state,
+            self.job.files(step, seconds, finished),
+            self.keep,
+        )
+
+
 class _Loop:
-    """The state of a running loop, so that its phases can be methods with names."""
+    """The state of a running loop, so that its phases can be methods with names. folder: None where nothing is kept."""
 
     def __init__(
         self,
-        config: AnyRunConfig,
-        out: Path,
+        settings: TrainConfig,
+        folder: _Folder | None,
         world: World,
         device: torch.device,
-        job: Job,
+        job: Learner,
         optimizer: Optimizer,
         progress: Progress | None,
     ) -> None:
-        self.config, self.out, self.world, self.device = config, out, world, device
+        self.settings, self.folder, self.world, self.device = settings, folder, world, device
         self.job, self.optimizer, self.progress = job, optimizer, progress
         self.stop_signal: int | None = None
 
-    def run(self, step: int, before: float) -> TrainResult:
-        settings = self.config.train
+    def run(self, step: int, before: float) -> tuple[int, float, list[float]]:
+        """Steps and seconds done in all, and the losses of the steps from here."""
+        settings = self.settings
         started = time.monotonic() - before
         saved_at, saved_step = time.monotonic(), step
         next_validation = self._done(step, before)
         losses: list[float] = []
-        log = Log(self.out, after=step, enabled=self.world.leads, tensorboard=settings.tensorboard)
+        folder = self.folder if self.world.leads else None
+        log = Log(folder and folder.out, after=step, tensorboard=settings.tensorboard)
         chance = ChanceWarning()
         with log, _Signals(self), _Ahead(self._chunks, step) as batches:
             while True:
@@ -212,9 +256,12 @@ class _Loop:
                     break
                 if stop:
                     name = signal.Signals(int(stop)).name
-                    raise Interrupted(
-                        f"{name} at step {step}: saved; go on with `chiasm train --resume --out {self.out}`"
+                    how = (
+                        f"saved; go on with `chiasm train --resume --out {self.folder.out}`"
+                        if self.folder
+                        else "not kept"
                     )
+                    raise Interrupted(f"{name} at step {step}: {how}")
                 # Step.
                 rate = self.optimizer.set_progress(done)
                 result = self.job.update(self.optimizer, batches.take(), step, done)
@@ -225,39 +272,25 @@ class _Loop:
                 if self.world.leads and (warning := chance.check(done, result)):
                     print(f"warning: {warning}", file=sys.stderr)  # noqa: T201
                 self._report(step, time.monotonic() - started, result, log)
-        if self.world.leads:
-            clear_cache(self.out)
-        return TrainResult(self.out, step, seconds, tuple(losses))
+        if folder:
+            clear_cache(folder.out)
+        return step, seconds, losses
 
     def _done(self, step: int, seconds: float) -> float:
         """0 … 1: by steps, by time, or whichever is further."""
-        settings = self.config.train
+        settings = self.settings
         by_steps = step / settings.steps if settings.steps else 0.0
         by_time = seconds / (60 * settings.minutes) if settings.minutes else 0.0
         return min(max(by_steps, by_time), 1.0)
 
     def _chunks(self, step: int) -> list[Batch]:
         """This process's chunks of a step's batch: a function of the step alone."""
-        n, size = self.config.train.accumulate, self.world.size
+        n, size = self.settings.accumulate, self.world.size
         return [to_device(self.job.make(step, self.world.rank * n + i, size * n), self.device) for i in range(n)]
 
     def _save(self, step: int, seconds: float, finished: bool) -> None:
-        if self.world.leads:
-            state = {
-                "seconds": seconds,
-                "finished": finished,
-                "torch": torch.__version__,
-                **self.job.state(),
-            }
-            checkpoint.save(
-                self.out / "checkpoints",
-                step,
-                self.job.tensors(),
-                self.optimizer.state(),
-                state,
-                self.job.files(step, seconds, finished),
-                self.config.train.keep,
-            )
+        if self.folder and self.world.leads:
+            self.folder.save(step, seconds, finished)
         self.world.wait()
 
     def _report(self, step: int, seconds: float, result: StepResult, log: Log) -> None:

@@ -35,6 +35,8 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
         return batch
 
     def move(x: Tensor) -> Tensor:
+        if x.device.type == device.type:
+            return x
         return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
 
     def moved(items: Items) -> Items:

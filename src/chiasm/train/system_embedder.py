@@ -35,7 +35,7 @@ class SystemEmbedder(LoadedModel):
         self._model = found.model().to(device).eval()
         config = load_run(found.path / "config.yaml") if (found.path / "config.yaml").is_file() else None
         precision = config.train.precision if isinstance(config, SystemRunConfig) else "auto"
-        self._dtype = choose_dtype(precision, device)
+        self.dtype = choose_dtype(precision, device)
         views = found.spec.measure.task(found.size).views
         self._length = next(view.length for view in views if isinstance(view, Caption))
         self._side = next(view.side for view in views if isinstance(view, Picture))
@@ -63,7 +63,7 @@ class SystemEmbedder(LoadedModel):
 
     @torch.no_grad()
     def _compute(self, modality: str, items: Sequence[Text | Media]) -> NDArray[np.float32]:
-        return self.vectors(modality, self.prepare(modality, items), self._dtype).cpu().numpy()
+        return self.vectors(modality, self.prepare(modality, items), self.dtype).cpu().numpy()
 
     def prepare(self, modality: str, items: Sequence[Text | Media]) -> Items:
         if modality == "text":

@@ -20,6 +20,10 @@ from chiasm.evaluate.data.words import MOST_VALUES, Attribute, spoken_with
 from chiasm.evaluate.metrics.bootstrap import resampled
 
 MOST_ATTRIBUTES = 8
+ALWAYS = ("language", "source", "licence")
+"""What every table can be asked for, whether any of its records says it or not."""
+NONE = "none"
+"""The one group of a table whose records say nothing of what was asked for."""
 RESAMPLES = 400
 EXPECTED = 5.0
 """Records expected of an intersection from which on its absence is told: by chance alone it would be empty less than once in 148 times."""
@@ -28,7 +32,8 @@ EXPECTED = 5.0
 def attributes(rows: Rows, sample: Sample, wanted: Sequence[str] = ()) -> list[Attribute]:
     """Labels, language, source, licence and maker, as far as the table has at least two values of them; or those that are `wanted`.
 
-    Makers are known of the sample's rows alone. Raises ConfigError where none of the records has a wanted one.
+    Makers are known of the sample's rows alone. A wanted one that no record says anything of is one group, NONE; `check_attributes` has refused
+    those that no record could.
     """
     everywhere = np.arange(len(rows.records))
     found: dict[str, Attribute] = {}
@@ -44,24 +49,16 @@ def attributes(rows: Rows, sample: Sample, wanted: Sequence[str] = ()) -> list[A
         makers = [tuple(sorted({m.by for m in getattr(r, medium) if m.by})) for r in sample.records]
         found[f"{medium} by"] = Attribute(f"{medium} by", sample.rows, makers)
     if wanted:
-        for name in wanted:
-            if name not in found or not found[name].counts():
-                there = ", ".join(name for name, one in found.items() if one.counts())
-                raise ConfigError(
-                    f"--by {name}: no record has it; there are {there or 'no labels, languages or makers'}"
-                )
-        return [found[name] for name in dict.fromkeys(wanted)]
+        chosen = [found[name] for name in dict.fromkeys(wanted)]
+        return [one if one.counts() else Attribute(one.name, one.rows, [(NONE,)] * len(one.rows)) for one in chosen]
     telling = [one for one in found.values() if 2 <= len(one.counts()) <= MOST_VALUES]
     return telling[:MOST_ATTRIBUTES]
 
 
 def check_attributes(rows: Rows, wanted: Sequence[str]) -> None:
-    """Raises ConfigError for a wanted attribute that no record can have, before any medium is decoded; makers are looked for later."""
-    there = {label.name for record in rows.records for label in record.labels} | {
-        f"{m} by" for m in MEDIA if rows.count[m].any()
-    }
-    there |= {"language"} if any(text.language for record in rows.records for text in record.texts) else set[str]()
-    there |= {name for name in ("source", "licence") if any(getattr(record, name) for record in rows.records)}
+    """Raises ConfigError, naming those that there are, for a wanted attribute that no record can have: before any medium is decoded."""
+    there = {label.name for record in rows.records for label in record.labels} | set(ALWAYS)
+    there |= {f"{m} by" for m in MEDIA if rows.count[m].any()}
     for name in wanted:
         if name not in there:
             raise ConfigError(f"--by {name}: no record has it; there are {', '.join(sorted(there))}")

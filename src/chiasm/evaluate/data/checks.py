@@ -27,7 +27,8 @@ MEANING: Mapping[str, str] = {
     "rejected_share": "the same, of all inputs",
     "duplicates": "rows too many where any one medium, or the only text, equals another row's: what dedup.exact=remove dedup.agree=any takes "
     "out; its default, dedup.agree=all, takes out only rows that agree in all that both have",
-    "near_duplicates": "the same for nearly equal content too, as the step dedup finds it with near=group",
+    "near_duplicates": "rows too many where any one medium, or the only text, equals another row's, nearly does, or may be a variant of it; of "
+    "the rows that are measured, or else of the sample's",
     "leaks": "ways in which the splits break their rule: groups and equal content",
     "near_leaks": "held-out rows with a copy or a near-duplicate in another split",
     "unreadable": "media of the sample that cannot be decoded",

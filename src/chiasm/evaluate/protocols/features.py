@@ -9,7 +9,8 @@ tags.fit(["a.png", "b.png"], ["cat", "cow"]).predict(["c.png"])
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from chiasm.evaluate.comparison.downstream import linear_probe, nearest
 from chiasm.evaluate.metrics.bootstrap import intervals, rounded
-from chiasm.evaluate.retrieval.items import Collected
+from chiasm.evaluate.retrieval.items import Collected, Side
 from chiasm.train.model import LoadedModel, Medium, as_item
 from chiasm.train.model import load as load_model
 
@@ -92,11 +93,48 @@ def downstream(
     (prototypical networks, Snell et al. 2017, arXiv 1703.05175); interval: of the middle 95 % of the draws.
     """
     found: dict[str, dict[str, Any]] = {}
+    for one in learnable(items, train, rows, left_out, "downstream"):
+        learned, asked = one.learned, one.asked
+        entry = _measure(
+            learned.embedding.astype(np.float64), one.number[learned.rows], asked.embedding.astype(np.float64), one.number[asked.rows],
+            groups[asked.rows], seed,
+        )  # fmt: skip
+        found.setdefault(one.modality, {})[one.label] = entry | {"classes": one.classes}
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Learnable:
+    """A label that can be learned from the items of a modality.
+
+    number: int64 [rows of the table], the class of a record's first value: 0 … classes − 1, `classes` for one that training lacks, −1 for
+    none · learned, asked: the items to learn from and to be asked.
+    """
+
+    label: str
+    modality: str
+    classes: int
+    number: NDArray[np.int64]
+    learned: Side
+    asked: Side
+
+
+def learnable(
+    items: Collected,
+    train: NDArray[np.bool_],
+    rows: NDArray[np.bool_],
+    left_out: dict[str, str],
+    protocol: str,
+    labels: Collection[str] | None = None,
+) -> Iterator[Learnable]:
+    """What `train` teaches enough of for `rows` to be asked, bool [rows of the table] both. labels: these alone; left_out is told the others."""
     for label, values in sorted(items.labels.items()):
+        if labels is not None and label not in labels:
+            continue
         first = [some[0] if some else None for some in values]
         classes = sorted({value for value, used in zip(first, train, strict=True) if used and value is not None})
         if not 2 <= len(classes) <= MOST_CLASSES:
-            left_out[f"downstream {label}"] = f"{len(classes)} classes in training; 2 to {MOST_CLASSES} are told apart"
+            left_out[f"{protocol} {label}"] = f"{len(classes)} classes in training; 2 to {MOST_CLASSES} are told apart"
             continue
         code = {value: number for number, value in enumerate(classes)}
         number = np.array([-1 if value is None else code.get(value, len(classes)) for value in first], np.int64)
@@ -105,16 +143,16 @@ def downstream(
             if len(asked.rows) < 2 or len(np.unique(number[learned.rows])) < 2:
                 continue
             if len(learned.rows) < EXAMPLES * len(classes):
-                left_out[f"downstream {label} of {modality}"] = (
+                left_out[f"{protocol} {label} of {modality}"] = (
                     f"{len(learned.rows)} examples of {len(classes)} classes: fewer than {EXAMPLES} each"
                 )
                 continue
-            entry = _measure(
-                learned.embedding.astype(np.float64), number[learned.rows], asked.embedding.astype(np.float64), number[asked.rows],
-                groups[asked.rows], seed,
-            )  # fmt: skip
-            found.setdefault(modality, {})[label] = entry | {"classes": len(classes)}
-    return found
+            yield Learnable(label, modality, len(classes), number, learned, asked)
+
+
+def probed(n: int) -> NDArray[np.int64]:
+    """Which of n training records a probe is fitted on: PROBED at most, drawn evenly."""
+    return np.unique(np.linspace(0, n - 1, min(PROBED, n)).round().astype(np.int64))
 
 
 def few_shot(
@@ -155,7 +193,7 @@ def few_shot(
 def _measure(
     x: Floats, y: NDArray[np.int64], test: Floats, truth: NDArray[np.int64], cluster: NDArray[np.int64], seed: int
 ) -> dict[str, Any]:
-    used = np.unique(np.linspace(0, len(x) - 1, min(PROBED, len(x))).round().astype(int))
+    used = probed(len(x))
     guesses: Mapping[str, NDArray[np.int64]] = {
         "linear_probe": linear_probe(x[used], y[used], test),
         "knn": nearest(x[used], y[used], test, NEIGHBOURS),

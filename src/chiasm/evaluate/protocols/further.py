@@ -1,5 +1,5 @@
 """What is measured beside retrieval, each where the model and the table allow it: captions, fairness, association, downstream, probes,
-pointing.
+pointing, fine-tuning.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from chiasm.evaluate.protocols.captions import captions
 from chiasm.evaluate.protocols.entailment import entailment
 from chiasm.evaluate.protocols.fairness import LEAST, attributes, fairness
 from chiasm.evaluate.protocols.features import downstream
+from chiasm.evaluate.protocols.finetune import finetune
 from chiasm.evaluate.protocols.probes import probes
 from chiasm.evaluate.protocols.similarity import name_similarity
 from chiasm.evaluate.retrieval.asked import asked_all
@@ -103,6 +104,7 @@ FURTHER: Mapping[str, Callable[[Study, Rows], dict[str, Any]]] = {
     "downstream": _downstream,
     "probes": _probes,
     "pointing": _pointing,
+    "finetune": finetune,
 }
 """In the order in which they are run and told."""
 
@@ -114,5 +116,6 @@ NEEDS: Mapping[str, str] = {
     "downstream": "a train split with labels of 2 to 100 values",
     "probes": "boxes and relations, true or false statements, or texts",
     "pointing": "boxes, and a model of texts and pictures",
+    "finetune": "a train split, apart from what is measured, with labels (--by) of 2 to 100 values",
 }
 """What each protocol needs of model and table."""

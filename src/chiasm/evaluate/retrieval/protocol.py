@@ -20,13 +20,15 @@ from chiasm.config import DataConfig
 from chiasm.dataset.table import Table
 from chiasm.errors import ConfigError
 from chiasm.evaluate.protocols.fairness import check_labels
+from chiasm.evaluate.protocols.finetune import check_finetune
 from chiasm.evaluate.protocols.further import FURTHER, NEEDS, Found, further
+from chiasm.evaluate.retrieval.asked import labels_of
 from chiasm.evaluate.retrieval.baseline import Linear, fit_baseline
 from chiasm.evaluate.retrieval.breakdown import by_facet
 from chiasm.evaluate.retrieval.items import Collected, Progress, collect
 from chiasm.evaluate.retrieval.pairs import Scorer
 from chiasm.evaluate.retrieval.splits import Rows, choose_splits, data_config, groups_of, rows_of
-from chiasm.evaluate.retrieval.study import Study
+from chiasm.evaluate.retrieval.study import Budget, Study
 from chiasm.evaluate.retrieval.zero_shot import zero_shot
 from chiasm.types import Embedder
 
@@ -90,6 +92,7 @@ def evaluate(
     held_out: Sequence[str] | None = None,
     protocols: Sequence[str] | None = None,
     by: Sequence[str] | None = None,
+    budget: Budget | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Measure `model` on `table`.
@@ -102,19 +105,25 @@ def evaluate(
     the model's own configuration names, where it has one (`model.config`). The names of the train and
     validation splits come from there too.
     protocols: those of PROTOCOLS to run beside retrieval; None = all that the model and the table allow (association
-    where `by` names groups).
-    by: labels whose values are the groups of `fairness`; None = those that divide the records into a few large groups.
+    where `by` names groups; never finetune, which trains: it is asked for by name).
+    by: labels whose values are the groups of `fairness`, and that `finetune` learns; None = those that divide the records into a few large
+    groups, and all.
+    budget: how long each fine-tuning takes; None = 300 steps.
     progress: called with (stage, done, total).
 
-    Raises DataError for an empty table, ConfigError for a split, a label or a protocol that is not there.
+    Raises DataError for an empty table, ConfigError for a split, a label or a protocol that is not there; where finetune is asked for,
+    DataError for a table without labels and ModelError for a model that cannot be trained.
     """
     wanted = _wanted(protocols, by)
-    if by:  # before anything is embedded
-        check_labels(by, {label.name for record in table.records(columns=["id", "labels"]) for label in record.labels})
+    if by or "finetune" in wanted:  # before anything is embedded
+        names = set(labels_of(table))
+        check_labels(by or (), names)
+        if "finetune" in wanted:
+            check_finetune(model, names)
     clock = {"start": time.perf_counter()}
     data = data_config(model)
     tell: Progress = progress or (lambda stage, done, total: None)
-    study = _study(model, table, splits, data, baseline, breakdown, by, seed, tell, clock)
+    study = _study(model, table, splits, data, baseline, breakdown, by, budget or Budget(), seed, tell, clock)
     unseen = set(data.held_out_makers if held_out is None else held_out)
     results = _retrieval(study, unseen)
     zero: Found = {name: {} for name in study.splits}
@@ -152,10 +161,10 @@ def check_protocols(protocols: Sequence[str] | None) -> tuple[str, ...]:
 
 def _wanted(protocols: Sequence[str] | None, by: Sequence[str] | None) -> tuple[str, ...]:
     wanted = check_protocols(protocols)
-    if protocols is None and not by:
-        # Which labels speak of people, only the user knows: words of praise and blame are asked of no others.
-        return tuple(name for name in wanted if name != "association")
-    return wanted
+    if protocols is not None:
+        return wanted
+    # Which labels speak of people, only the user knows: words of praise and blame are asked of no others. Training takes minutes.
+    return tuple(name for name in wanted if name != "finetune" and (by or name != "association"))
 
 
 def _study(
@@ -166,6 +175,7 @@ def _study(
     baseline: bool,
     breakdown: bool,
     by: Sequence[str] | None,
+    budget: Budget,
     seed: int,
     tell: Progress,
     clock: dict[str, float],
@@ -184,7 +194,7 @@ def _study(
     linear = _baseline(items, apart, seed, left_out, tell) if baseline else None
     clock["baseline"] = time.perf_counter()
     scorer = Scorer(items, groups_of(table), linear, seed)
-    return Study(model, table, scorer, chosen, tested, train, by, seed, tell, left_out)
+    return Study(model, table, scorer, chosen, tested, train, by, seed, tell, left_out, budget)
 
 
 def _baseline(items: Collected, train: Rows, seed: int, left_out: dict[str, str], progress: Progress) -> Linear | None:

@@ -15,6 +15,15 @@ from chiasm.types import MODALITIES, Embedder
 
 Rows = NDArray[np.bool_]
 """bool [rows of the table]."""
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How long one fine-tuning takes: so many steps, or minutes, whichever comes first."""
+
+    steps: int | None = 300
+    minutes: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +31,9 @@ class Study:
     """One model on one table.
 
     splits: what is reported, what tests first · tested: those of them that test · train: rows that may be learned from · by: labels whose
-    values are groups, None: those that make a few large ones · left_out: filled with why a figure is missing · known: vectors of class
-    names by label, filled as they are made.
+    values are groups, None: those that make a few large ones · budget: of a fine-tuning · left_out: filled with why a figure is missing ·
+    known: vectors of class names by label, filled as they are made · tuned: answers of fine-tuned copies, int64 [rows of the table], and
+    the steps they took, by modality and label, filled likewise.
     """
 
     model: Embedder
@@ -36,7 +46,9 @@ class Study:
     seed: int
     progress: Progress
     left_out: dict[str, str]
+    budget: Budget = Budget()
     known: dict[str, NDArray[np.float32]] = field(default_factory=dict[str, NDArray[np.float32]])
+    tuned: dict[tuple[str, str], tuple[Ints, int]] = field(default_factory=dict[tuple[str, str], "tuple[Ints, int]"])
 
     @property
     def items(self) -> Collected:
