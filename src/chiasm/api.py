@@ -14,6 +14,7 @@ from chiasm.types import MODALITIES, Embedder, Media
 
 if TYPE_CHECKING:
     from chiasm.evaluate.retrieval.protocol import Evaluation
+    from chiasm.evaluate.retrieval.study import Budget
     from chiasm.search.index import IndexInfo
     from chiasm.search.query import Hit
     from chiasm.train.model import LoadedModel
@@ -103,12 +104,17 @@ class Dataset(Table):
         protocols: Sequence[str] | None = None,
         by: Sequence[str] | None = None,
         seed: int = 0,
+        budget: Budget | None = None,
+        progress: Progress | None = None,
     ) -> Evaluation:
         """Retrieval in every direction, beside the linear baseline and chance, and what else model and table allow:
-        chiasm.evaluate.retrieval.protocol."""
+        chiasm.evaluate.retrieval.protocol. budget: how long each fine-tuning takes (protocols=["finetune"])."""
         from chiasm.evaluate.retrieval.protocol import evaluate as run_protocols
 
-        return run_protocols(model, self, splits=splits, baseline=baseline, seed=seed, protocols=protocols, by=by)
+        return run_protocols(
+            model, self, splits=splits, baseline=baseline, seed=seed, protocols=protocols, by=by, budget=budget,
+            progress=progress,
+        )  # fmt: skip
 
     def index(
         self, model: Embedder, *, items: Literal["first", "all"] = "first", progress: Progress | None = None

@@ -63,6 +63,8 @@ def test_several_captions_a_picture_are_shown(made: Made, tmp_path: Path) -> Non
 
 
 def test_a_copy_is_tuned_and_the_run_stays_as_it_was(made: Made, tmp_path: Path) -> None:
+    alone = chiasm("evaluate", made.run, made.table, "--finetune-steps", 2)
+    assert alone.exit_code == 2 and "without --protocol finetune" in alone.stderr
     asked = ("--no-baseline", "--protocol", "finetune", "--finetune-steps", 2)
     bare = chiasm("evaluate", made.run, made.table, *asked)
     assert bare.exit_code == 3 and "no labels to fine-tune on" in bare.stderr and "embed" not in bare.stderr

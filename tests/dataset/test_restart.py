@@ -8,6 +8,7 @@ import time
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import lance
 import pyarrow as pa
@@ -17,7 +18,7 @@ from dataset_cases import ListSource, build_small_shards, picture, record
 from chiasm.config import BuildConfig
 from chiasm.dataset import shards
 from chiasm.dataset.build import build
-from chiasm.dataset.work import Work
+from chiasm.dataset.work import Work, fingerprint
 from chiasm.errors import ConfigError, DataError, MachineError
 
 
@@ -138,6 +139,15 @@ def test_a_source_of_its_own_keeps_nothing_unless_it_says_what_it_is(
             build(source, tmp_path / "d.lance", overwrite=True)
         assert (tmp_path / ".d.lance.work").exists() == bool(resumed)
         assert build(source, tmp_path / "d.lance", overwrite=True).resumed == resumed
+
+
+def test_what_was_not_measured_is_not_gone_on_from_by_steps_that_measure(tmp_path: Path) -> None:
+    source = ListSource([record(1)])
+
+    def read(**settings: Any) -> str | None:
+        return fingerprint("emoji", source, BuildConfig.model_validate(settings), tmp_path / "d.lance")
+
+    assert read() == read(label={"manual": "x"}) != read(dedup={"near": "remove"}) == read(clean={"pixels": 100})
 
 
 def test_one_build_at_a_time(tmp_path: Path) -> None:

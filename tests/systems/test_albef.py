@@ -42,6 +42,17 @@ def test_an_evaluation_pass_between_two_updates_changes_nothing(scenes: Path, tm
     assert plain == watched, "bitwise"
 
 
+def test_each_is_embedded_alone_as_beside_the_other(job: SystemJob) -> None:
+    model, batch = job.model.eval(), job.make(0, 0, 1)
+    with torch.no_grad():
+        both = model.predict(batch, torch.float32)
+        for name in ("image", "text"):
+            alone = model.predict(replace(batch, items={name: batch.items[name]}), torch.float32)
+            assert alone.keys() == {name}
+            torch.testing.assert_close(alone[name], both[name])
+    assert both.keys() == {"image", "text", "matched"}
+
+
 def test_an_update_moves_teacher_queues_and_alpha(job: SystemJob) -> None:
     model = job.model
     assert isinstance(model, Albef)

@@ -14,7 +14,7 @@ from chiasm.errors import ConfigError
 from chiasm.modalities.modality import word_scale
 from chiasm.train import checkpoint
 from chiasm.train.exported import export
-from chiasm.train.model import load
+from chiasm.train.model import EmbeddingModel, load
 
 
 def test_half_the_size_and_nearly_the_same_embeddings(finished: Path, tmp_path: Path) -> None:
@@ -52,6 +52,17 @@ def test_a_run_from_before_words_were_scaled_reads_them_as_it_did(finished: Path
         config = load_kept(path)
         assert isinstance(config, RunConfig)
         assert word_scale(config.model.model_copy(update={"width": 16})) == scale
+
+
+def test_a_run_from_before_words_were_scaled_is_still_who_it_was(finished: Path) -> None:
+    model = load(finished)
+    assert isinstance(model, EmbeddingModel)
+    text = model.config.model.text.model_copy(update={"scale": 1.0})
+    config = model.config.model_copy(update={"model": model.config.model.model_copy(update={"text": text})})
+    before = EmbeddingModel(config, model.model, model.tokenizer, model.device, model.path)
+    told, _ = before._weights()
+    assert "scale" not in told and '"length"' in told
+    assert before.identity != model.identity, "it makes other vectors"
 
 
 def test_what_exists_is_not_overwritten(finished: Path, tmp_path: Path) -> None:

@@ -57,3 +57,15 @@ def test_its_state_comes_back() -> None:
     torch.testing.assert_close(
         follow(first, [model.weight], gradients(3)), follow(second, [again.weight], gradients(3)), rtol=0, atol=0
     )
+
+
+def test_a_state_from_before_they_were_told_apart_is_taken_part_by_part() -> None:
+    torch.manual_seed(0)
+    whole, apart = Linear(8, 24, bias=False), Linear(8, 24, bias=False)
+    apart.stacked = 3
+    old = Optimizer(whole, CONFIG)
+    follow(old, [whole.weight], gradients(2))
+    new = Optimizer(apart, CONFIG)
+    new.load({name: value.clone() for name, value in old.state().items()})
+    momentum = torch.cat([value for name, value in sorted(new.state().items()) if name.endswith("momentum_buffer")])
+    assert torch.equal(momentum, old.state()["weight/momentum_buffer"])

@@ -53,7 +53,7 @@ def test_killed_at_20_random_steps(things: Path, tmp_path: Path, forkserver: For
     train(config, tmp_path / "whole")
     file = tmp_path / "run.yaml"
     file.write_text(dump_config(config), encoding="utf8")
-    kills = sorted(random.Random(0).sample(range(1, 195), 20))
+    kills = sorted(random.Random(0).sample(range(1, 181), 20))
     for number, step in enumerate(kills):
         run = forkserver.Process(target=go_on, args=(file, tmp_path / "killed", bool(number)))
         run.start()

@@ -56,8 +56,13 @@ def evaluate(
         ),
     ] = None,
     finetune_steps: Annotated[
-        int, typer.Option(min=1, help="Steps of 64 records that each fine-tuning takes.", metavar="N")
-    ] = 300,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Steps of 64 records that each fine-tuning takes.  [default: 300, or as many as --finetune-minutes allow]",
+            metavar="N",
+        ),
+    ] = None,
     finetune_minutes: Annotated[
         float | None, typer.Option(min=0.001, help="Minutes that each fine-tuning takes at most.", metavar="M")
     ] = None,
@@ -70,7 +75,9 @@ def evaluate(
             help="Pairs of texts rated by people, a line of {a, b, score} each: Spearman's correlation.", metavar="FILE"
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the intervals' resampling.", metavar="N")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the intervals' resampling, and of fine-tuning.", metavar="N")
+    ] = 0,
     out: Annotated[Path | None, typer.Option(help="Also write the JSON to a file.", metavar="FILE")] = None,
     report: Annotated[Path | None, typer.Option(help="Also write the HTML report.", metavar="FILE")] = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,

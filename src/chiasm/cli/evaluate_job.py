@@ -12,6 +12,7 @@ from chiasm.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from chiasm.cli.progress import Progress
     from chiasm.dataset.table import Table
+    from chiasm.evaluate.retrieval.study import Budget
     from chiasm.train.converting import ConvertingModel
     from chiasm.train.model import LoadedModel
 
@@ -34,7 +35,7 @@ class Job:
     seed: int
     report: Path | None
     device: str
-    finetune_steps: int = 300
+    finetune_steps: int | None = None
     finetune_minutes: float | None = None
 
 
@@ -51,6 +52,7 @@ def measure(job: Job) -> dict[str, Any]:
     from chiasm.train.model import load
 
     check_protocols(job.protocols or None)
+    _budget(job)  # refused before the work, not after it
     rated = None if job.ratings is None else read_ratings(job.ratings)
     model = load(job.run, device=job.device, remember=job.report is not None or job.against is not None)
     other = None if job.against is None else load(job.against, device=job.device)
@@ -73,12 +75,22 @@ def measure(job: Job) -> dict[str, Any]:
 
 def _retrieved(job: Job, model: LoadedModel, progress: Progress) -> dict[str, Any]:
     from chiasm.evaluate.retrieval.protocol import evaluate
-    from chiasm.evaluate.retrieval.study import Budget
 
     return evaluate(
         model, job.table, splits=job.splits or None, baseline=job.baseline, seed=job.seed, protocols=job.protocols or None,
-        by=job.by or None, budget=Budget(job.finetune_steps, job.finetune_minutes), progress=progress,
+        by=job.by or None, budget=_budget(job), progress=progress,
     ).to_json()  # fmt: skip
+
+
+def _budget(job: Job) -> Budget | None:
+    """What was asked for fine-tuning. Raises ConfigError where it is not asked for at all."""
+    from chiasm.evaluate.retrieval.study import Budget
+
+    if job.finetune_steps is None and job.finetune_minutes is None:
+        return None
+    if "finetune" not in job.protocols:
+        raise ConfigError("--finetune-steps and --finetune-minutes: nothing is fine-tuned without --protocol finetune")
+    return Budget(job.finetune_steps, job.finetune_minutes)
 
 
 def measure_converting(job: Job, model: ConvertingModel, progress: Progress) -> dict[str, Any]:

@@ -34,6 +34,7 @@ def measure_named(job: Job) -> dict[str, Any]:
     given = {
         "--task": job.tasks, "--all-tasks": job.all_tasks, "--protocol": job.protocols, "--by": job.by, "--against": job.against,
         "--ratings": job.ratings, "--report": job.report, "--no-baseline": not job.baseline,
+        "--finetune-steps": job.finetune_steps, "--finetune-minutes": job.finetune_minutes,
     }  # fmt: skip
     wrong = [name for name, value in given.items() if value]
     if wrong:

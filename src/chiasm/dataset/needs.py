@@ -24,7 +24,7 @@ def check_needs(config: BuildConfig, model: bool) -> None:
     files = [("label", "label.manual", config.label.manual), ("augment", "augment.words", config.augment.words)]
     files += [("extract", f"extract.gazetteers.{name}", path) for name, path in config.extract.gazetteers.items()]
     for step, name, path in files:
-        if path is not None and asked(step, config) and not Path(path).is_file():
+        if path is not None and asked(step, config) and (not Path(path).exists() or Path(path).is_dir()):
             raise DataError(f"{name}: {path}: no such file")
 
 

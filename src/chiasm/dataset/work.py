@@ -20,6 +20,7 @@ from typing import IO, Any
 from chiasm.building import STEPS
 from chiasm.config import BuildConfig
 from chiasm.dataset.measure import MEASURES
+from chiasm.dataset.needs import looks_at_measures
 from chiasm.dataset.place import is_remote, ledger_path, plain, work_folder
 from chiasm.errors import ConfigError
 from chiasm.sources import EMBEDDED, Source
@@ -133,6 +134,9 @@ def fingerprint(spec: Source | str, source: Source, config: BuildConfig, out: Pa
     else:
         return None
     settings = config.model_dump(mode="json", exclude=set(_LATER))
+    vouches = source.checked or (isinstance(spec, str) and spec in EMBEDDED)
+    if vouches and looks_at_measures(config):  # what a source vouches for is measured only where a step asks
+        settings["measured"] = True
     read = ",".join(MEASURES.names)  # shards of other columns cannot be gone on from
     parts = [
         _versions()[0],

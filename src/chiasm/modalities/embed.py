@@ -68,7 +68,7 @@ class TextEmbedder(nn.Module):
     segments: how many of them there are, 0 for none; an item that names none is in segment 0.
     norm: the ε of a layer normalisation of the sum, None for no such.
     positions: learned; sinusoidal, where vectors count √D-fold (arXiv 1706.03762, 3.4); or None, where the trunk brings them.
-    scale: what learned positions' vectors are multiplied by. spread: the standard deviation of learned positions at the start.
+    scale: what words' vectors are multiplied by where positions are not sinusoidal. spread: the standard deviation of learned positions at the start.
     offset: the row of the position table at which position 0 stands (RoBERTa's is 2).
     """
 

@@ -47,7 +47,7 @@ class LoRA(Linear):
     def __init__(self, base: Linear, rows: Sequence[tuple[int, int]], rank: int) -> None:
         nn.Module.__init__(self)  # no weights of its own: nothing is allocated, no random number is drawn
         self.in_features, self.out_features = base.in_features, base.out_features
-        self.weight, self.bias = base.weight, base.bias
+        self.weight, self.bias, self.stacked = base.weight, base.bias, base.stacked
         self.rows = tuple(rows)
         like = self.weight.detach()
         self.lora_a = nn.Parameter(

@@ -78,9 +78,13 @@ class Albef(System):
         return Losses(losses, chance, keys={"image": key_a, "text": key_b})
 
     def predict(self, batch: Batch, dtype: torch.dtype) -> Mapping[str, Tensor]:
-        image, a = self.trunk.see(batch.items["image"], dtype)
-        text, b = self.trunk.read(batch.items["text"], dtype)
-        return {"matched": self._judge(image, text), "image": a, "text": b}
+        """Of what the batch holds: each is embedded alone, and both are judged together."""
+        seen = self.trunk.see(batch.items["image"], dtype) if "image" in batch.items else None
+        read = self.trunk.read(batch.items["text"], dtype) if "text" in batch.items else None
+        found = {name: made[1] for name, made in (("image", seen), ("text", read)) if made is not None}
+        if seen is not None and read is not None and len(seen[1]) == len(read[1]):
+            found["matched"] = self._judge(seen[0], read[0])
+        return found
 
     def _judge(self, image: Features, text: Features) -> Tensor:
         return self.head_matched(self.trunk.fuse(image, text).x[:, 0]).float()

@@ -172,13 +172,13 @@ def finetune(
     """A copy of `model` fine-tuned whole on the labels of `data`, and the steps that it took; `model` stays as it is.
 
     vectors: float32 [n, E], what the model makes of the same records, by which the head's inputs are standardised. The run ends at `steps`
-    or after `minutes`, whichever comes first; with steps alone it is the same for the same seed.
+    or after `minutes`, whichever comes first; with steps alone it is, on a CPU, the same for the same seed.
     Raises ModelError where the model has nothing to train, MediaError, NonFiniteError and Interrupted.
     """
     check_trainable(model)
     batch = min(BATCH, len(data.rows))
     settings = TrainConfig(batch=batch, steps=steps, minutes=minutes, seed=seed)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
         torch.manual_seed(seed)
         learner = _Learner(model.apart(), data, vectors, seed, batch)
         done = fit(learner, settings, OPTIMIZER, model.device, progress)

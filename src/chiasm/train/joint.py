@@ -242,7 +242,8 @@ class _Given:
 
 def _given(run: str, mine: ModelConfig) -> _Given:
     path = checkpoint.find(Path(run))
-    theirs = load_kept(path / "config.yaml")
+    file = path / "config.yaml"
+    theirs = load_kept(file) if file.is_file() else None  # imported weights have none
     if isinstance(theirs, RunConfig) and theirs.model.width == mine.width:  # another width is refused for its size
         scale = word_scale(theirs.model)
         if not math.isclose(scale, word_scale(mine)):

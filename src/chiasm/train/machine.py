@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import torch
 
@@ -70,6 +72,19 @@ def make_repeatable(device: torch.device) -> None:
     if device.type == "cpu":
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.use_deterministic_algorithms(True)
+
+
+@contextmanager
+def repeatable(device: torch.device) -> Generator[None, None, None]:
+    """As `make_repeatable`, inside; afterwards the process is as it was."""
+    algorithms = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    make_repeatable(device)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(algorithms[0], warn_only=algorithms[1])
+        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
 
 
 def quiet_allocator() -> None:

@@ -24,6 +24,7 @@ from chiasm.batches.store import Decode
 from chiasm.config import DecodingConfig, RunConfig, load_kept
 from chiasm.errors import ConfigError, MediaError, ModelError
 from chiasm.modalities.media import read_bytes
+from chiasm.modalities.modality import word_scale
 from chiasm.modalities.prepare import decoder
 from chiasm.modalities.text import Tokenizer, clean_text
 from chiasm.systems.chiasm import Chiasm, make_chiasm
@@ -202,9 +203,11 @@ class EmbeddingModel(LoadedModel):
         return self.config.model.embedding
 
     def _weights(self) -> tuple[str, Mapping[str, Tensor]]:
-        # A model from before there was video keeps its identity, and the indexes that were made with it.
-        config = self.config.model.model_dump_json(exclude=None if "video" in self.modalities else {"video"})
-        return config, self.model.state_dict()
+        # A model from before there was video, or a scale of words, keeps its identity, and the indexes that were made with it.
+        left_out: dict[str, bool | set[str]] = {} if "video" in self.modalities else {"video": True}
+        if word_scale(self.config.model) == 1:
+            left_out["text"] = {"scale"}
+        return self.config.model.model_dump_json(exclude=left_out), self.model.state_dict()
 
     @property
     def network(self) -> Chiasm:

@@ -96,6 +96,10 @@ class Optimizer:
         for key, value in tensors.items():
             name, _, state = key.rpartition("/")
             by_name.setdefault(name, {})[state] = value
+        for part, whole, rows in self._slices:  # a run from before matrices were told apart
+            kept = by_name.get(self._names[id(whole)])
+            if kept:
+                by_name.setdefault(self._names[id(part)], {k: v[rows] if v.ndim else v for k, v in kept.items()})
         for part in self._parts:
             for group in part.param_groups:
                 for p in group["params"]:

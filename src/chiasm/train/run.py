@@ -33,6 +33,7 @@ from chiasm.train.machine import (
     choose_processes,
     make_repeatable,
     quiet_allocator,
+    repeatable,
     set_threads,
 )
 from chiasm.train.media import Progress, clear_cache
@@ -142,10 +143,10 @@ def fit(
 
     Raises NonFiniteError, and Interrupted on SIGTERM or SIGINT.
     """
-    make_repeatable(device)
-    learner.calibrate(device)
-    made = Optimizer(learner.model, optimizer)
-    return _Loop(settings, None, World(), device, learner, made, progress).run(0, 0.0)[0]
+    with repeatable(device):
+        learner.calibrate(device)
+        made = Optimizer(learner.model, optimizer)
+        return _Loop(settings, None, World(), device, learner, made, progress).run(0, 0.0)[0]
 
 
 def tables_of(config: AnyRunConfig) -> list[str]:
