@@ -198,10 +198,10 @@ def test_the_trained_model_points_and_the_untrained_does_not(
     table = make_table([scene(i) for i in range(24)])
     found = pointing(model, table, np.arange(24), np.arange(24), checked=10)
     assert set(found) == set(METHODS)
-    for method in ("gradient", "occlusion"):
+    for method, least in (("gradient", 0.6), ("occlusion", 0.8)):
         one = found[method]
         assert one["n"] == 48 and one["chance"] == pytest.approx(1 / 16, abs=0.01)
-        assert one["interval"][0] > 2 * one["chance"] and one["accuracy"] > 0.8
+        assert one["interval"][0] > 2 * one["chance"] and one["accuracy"] > least
         assert one["untrained"] < 0.5 and one["other"] < 0.2
         assert one["deletion_gain"]["interval"][0] > 0 and one["insertion_gain"]["interval"][0] > 0
     again = pointing(model, table, np.arange(24), np.arange(24), checked=10)
