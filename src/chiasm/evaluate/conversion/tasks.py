@@ -78,7 +78,12 @@ def evaluate_conversion(
     tell: Progress = progress or (lambda stage, done, total: None)
     left_out: dict[str, str] = {}
     found: dict[str, dict[str, Any]] = {}
-    tables = {name: table or Table(own_table(model, name)) for name in writing_tasks(model, tasks)}
+    names = writing_tasks(model, tasks)
+    places = {} if table is not None else {own_table(model, name): None for name in names}
+    opened = {
+        place: Table(place) for place in places
+    }  # each once, for all its tasks: an open table keeps what was read of it
+    tables = {name: table or opened[own_table(model, name)] for name in names}
     known = {split for one in tables.values() for split in one.splits()}
     for split in splits or ():
         if tables and split not in known:
