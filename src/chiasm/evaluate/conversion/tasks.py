@@ -78,12 +78,10 @@ def evaluate_conversion(
     tell: Progress = progress or (lambda stage, done, total: None)
     left_out: dict[str, str] = {}
     found: dict[str, dict[str, Any]] = {}
-    names = writing_tasks(model, tasks)
-    places = {} if table is not None else {own_table(model, name): None for name in names}
-    opened = {
-        place: Table(place) for place in places
-    }  # each once, for all its tasks: an open table keeps what was read of it
-    tables = {name: table or opened[own_table(model, name)] for name in names}
+    places = {name: own_table(model, name) for name in writing_tasks(model, tasks)}
+    # Each once, for all its tasks: an open table keeps what was read of it.
+    opened = {place: table or Table(place) for place in dict.fromkeys(places.values())}
+    tables = {name: opened[place] for name, place in places.items()}
     known = {split for one in tables.values() for split in one.splits()}
     for split in splits or ():
         if tables and split not in known:
