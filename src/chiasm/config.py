@@ -487,8 +487,26 @@ def load_run(
     path: Path | None = None, overrides: Iterable[str] = (), base: Mapping[str, Any] | None = None
 ) -> AnyRunConfig:
     """A run's configuration of either kind: `system` says which. Raises ConfigError as `load_config` does."""
-    tree = read_tree(path, overrides, base)
-    where = "configuration" if path is None else str(path)
+    return _run_of(read_tree(path, overrides, base), "configuration" if path is None else str(path))
+
+
+def load_kept(path: Path) -> AnyRunConfig:
+    """The configuration that stands beside weights: what it says nothing of is younger than the weights, which were trained without.
+
+    model.text.scale: words were read as they are; conversion.code_scale: codes were read as words are."""
+    tree = read_tree(path)
+    model, conversion = tree.get("model", {}), tree.get("conversion", {})
+    text = model.get("text", {}) if isinstance(model, dict) else None
+    # What is damaged is left for validation to tell.
+    if tree.get("system", "chiasm") == "chiasm" and isinstance(text, dict) and isinstance(conversion, dict):
+        words = text.get("scale", 1.0)
+        codes = model.get("width", ModelConfig().width) ** 0.5 if words is None else words
+        tree["model"] = {**model, "text": {**text, "scale": words}}
+        tree["conversion"] = {"code_scale": codes, **conversion}
+    return _run_of(tree, str(path))
+
+
+def _run_of(tree: Mapping[str, Any], where: str) -> AnyRunConfig:
     system = tree.get("system", "chiasm")
     if system == "chiasm":
         return validate(RunConfig, tree, where)
@@ -497,13 +515,6 @@ def load_run(
         hint = f"did you mean {near[0]!r}?" if near else f"there are chiasm, {', '.join(SYSTEMS)}"
         raise ConfigError(f"{where}: no system {system!r}; {hint}")
     return validate(SystemRunConfig, tree, where)
-
-
-def load_kept(path: Path) -> AnyRunConfig:
-    """The configuration that stands beside weights. One that says nothing of model.text.scale is older than the key; its weights have
-    been trained without."""
-    chiasm = read_tree(path).get("system", "chiasm") == "chiasm"
-    return load_run(path, base={"model": {"text": {"scale": 1.0}}} if chiasm else None)
 
 
 def validate(kind: type[S], tree: Mapping[str, Any], where: str = "configuration") -> S:

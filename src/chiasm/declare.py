@@ -114,6 +114,11 @@ class TaskConfig(Section):
         default=0.0,
         description="share of training examples that show nothing of what is given: what guidance needs (arXiv 2207.12598)",
     )
+    word_dropout: Fraction = Field(
+        default=0.0,
+        description="share of the tokens written so far that are hidden from the writer in training, so that it looks at what is given "
+        "(arXiv 1511.06349, 3.1); 0.3 for codes of pictures helps them much",
+    )
     without: Fraction = Field(default=0.3, description="share of training examples that leave out an optional field")
     together: Positive = Field(
         default=1,
@@ -162,6 +167,8 @@ class TaskConfig(Section):
             raise ValueError("drop: every patch says something of itself: none can be left out")
         if self.blank and self.writer in ("space", "item", "mask", "cells"):
             raise ValueError(f"blank: guidance is for what is written step by step, not for {self.wanted}")
+        if self.word_dropout and (self.order == "parallel" or self.writer in ("space", "item", "mask", "cells")):
+            raise ValueError(f"word_dropout: is for what is written one after the other, not for {self.wanted}")
         if self.length is not None and self.writer != "text":
             raise ValueError(f"length: {self.wanted} has a length of its own; only texts can be shorter")
         if self.order == "parallel" and wanted not in ("image", "audio", "boxes"):
@@ -200,6 +207,11 @@ class ConversionConfig(Section):
         default=64, description="places that a coordinate can take (Pix2Seq, arXiv 2109.10852)"
     )
     cells: Positive = Field(default=2, description="cells a side of a patch: each has its label in a mask, and its box")
+    code_scale: Annotated[float, Field(gt=0)] = Field(
+        default=1.0,
+        description="what the vectors of codes are multiplied by where their writer reads them; larger, and it goes by what it wrote "
+        "more than by what is given (LOG.md, 48)",
+    )
     init: str | None = Field(default=None, description="a run whose weights this one begins with")
     tune: Literal["full", "heads", "adapters"] = Field(
         default="full",

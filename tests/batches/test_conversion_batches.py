@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from chiasm.batches.augment import PICTURE_DRAWS, shifts
 from chiasm.batches.collate import UNTOLD, Collator
@@ -404,6 +405,24 @@ def test_shares_of_blank_examples_and_of_known_codes() -> None:
     places = (~batch.labels["known"]).float().mean(0)
     assert float(places.max() - places.min()) < 0.06, "every place alike"
     assert "blank" not in laid(of, [Example((("red", 0),), medium=0)]).labels
+
+
+def test_a_share_of_what_was_written_is_hidden_in_training_only() -> None:
+    of = task(["text"], "image", word_dropout=0.25)
+    n = 2000
+    examples = [Example((("red", 0),), medium=0)] * n
+    batch = laid(of, examples, Draws(0, 0, n, slice(None)), records=[1] * n)
+    recalled, wanted = batch.labels["recalled"], batch.items["wanted"]
+    assert recalled.shape == wanted.valid.shape
+    assert torch.allclose(recalled.float().mean(0), torch.tensor(0.75), atol=0.04), "every place alike"
+    assert len({tuple(row) for row in recalled.tolist()}) > 5, "each example has its own"
+    assert "recalled" not in laid(of, examples[:2]).labels
+    plain = laid(task(["text"], "image"), examples, Draws(0, 0, n, slice(None)), records=[1] * n)
+    assert "recalled" not in plain.labels and torch.equal(plain.items["wanted"].value, wanted.value)
+    for wanted_field, more in (("image", {"order": "parallel"}), ("space", {}), ("mask", {})):
+        given = ["text", "image"] if wanted_field == "space" else ["image"] if wanted_field == "mask" else ["text"]
+        with pytest.raises(ValidationError, match="word_dropout: is for what is written one after the other"):
+            task(given, wanted_field, word_dropout=0.1, **more)
 
 
 def test_pictures_are_augmented_and_thinned_only_in_training_and_places_move_along() -> None:

@@ -351,6 +351,29 @@ def test_guidance_compares_with_what_training_calls_blank(model: Converter) -> N
     assert not torch.allclose(told, blank)
 
 
+@pytest.mark.parametrize("task", ["caption", "draw"])
+def test_what_is_hidden_of_what_was_written_has_no_influence(model: Converter, task: str) -> None:
+    of = whole(model, task, [4, 4])
+    value = of.items["wanted"].value
+    recalled = torch.tensor([[True, False, True, True], [False, False, True, False]])
+    hidden = replace(of, labels={**of.labels, "recalled": recalled})
+    other = (value + 1) % 9
+    before = features(model, hidden)
+    same = features(model, rewritten(hidden, torch.where(recalled[..., None], value, other)))
+    torch.testing.assert_close(same, before, rtol=0, atol=1e-6)
+    seen = features(model, rewritten(hidden, torch.where(recalled[..., None], other, value)))
+    assert not torch.allclose(seen[0, 1], before[0, 1]), "step 1 reads what step 0 wrote"
+    torch.testing.assert_close(seen[:, 0], before[:, 0], rtol=0, atol=1e-6)
+    told = features(model, of)
+    assert not torch.allclose(told[0, 2], before[0, 2]), "step 2 would read what step 1 wrote"
+    with torch.no_grad():
+        writer = model.writer(model.tasks[task])
+        loss = model.losses(hidden, DTYPE).losses[task]
+        # What is hidden from the writer is asked of it all the same.
+        every = writer.loss(before.flatten(0, 1), value.flatten(0, 1))
+    torch.testing.assert_close(loss, every, rtol=0, atol=1e-5)
+
+
 def test_guidance_changes_what_is_written_and_a_scale_of_one_does_not(model: Converter) -> None:
     decoder, given = Decoder(model, TOKENIZER, DTYPE), batch("draw", given_of("draw", 3), 3)
     plain, guided = (decoder.write(given, DecodingConfig(guidance=s)) for s in (1.0, 8.0))

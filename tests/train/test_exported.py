@@ -54,6 +54,35 @@ def test_a_run_from_before_words_were_scaled_reads_them_as_it_did(finished: Path
         assert word_scale(config.model.model_copy(update={"width": 16})) == scale
 
 
+@pytest.mark.parametrize(
+    ("words", "said", "codes"), [({}, {}, 1.0), ({"scale": None}, {}, 4.0), ({"scale": 2.0}, {}, 2.0), ({"scale": None}, {"code_scale": 1.0}, 1.0)]
+)  # fmt: skip
+def test_a_run_from_before_codes_were_told_from_words_reads_them_as_it_did(
+    finished: Path, tmp_path: Path, words: dict[str, float | None], said: dict[str, float], codes: float
+) -> None:
+    tree = yaml.safe_load((finished / "config.yaml").read_text(encoding="utf8"))
+    assert tree["conversion"].pop("code_scale") == 1.0
+    del tree["model"]["text"]["scale"]
+    tree["model"]["width"] = 16
+    tree["model"]["text"] |= words
+    tree["conversion"] |= said
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(tree), encoding="utf8")
+    config = load_kept(file)
+    assert isinstance(config, RunConfig) and config.conversion.code_scale == codes
+
+
+@pytest.mark.parametrize("damage", [{"model": 3}, {"model": {"text": "x"}}, {"conversion": [1]}])
+def test_a_kept_configuration_that_is_damaged_is_refused_with_its_place(
+    finished: Path, tmp_path: Path, damage: dict[str, object]
+) -> None:
+    tree = yaml.safe_load((finished / "config.yaml").read_text(encoding="utf8")) | damage
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(tree), encoding="utf8")
+    with pytest.raises(ConfigError, match=r"config\.yaml: .*(model|conversion)"):
+        load_kept(file)
+
+
 def test_a_run_from_before_words_were_scaled_is_still_who_it_was(finished: Path) -> None:
     model = load(finished)
     assert isinstance(model, EmbeddingModel)

@@ -267,6 +267,14 @@ def test_a_beginning_that_reads_words_otherwise_says_how(place: Place, whole: Pa
         job(place.config(f"conversion.init={whole}", "model.text.scale=1"), tmp_path)
 
 
+def test_a_beginning_that_reads_codes_otherwise_says_how(place: Place, whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"set conversion\.code_scale=1"):
+        job(place.config(f"conversion.init={whole}", "conversion.code_scale=3"), tmp_path)
+    job(
+        place.config(f"conversion.init={whole}", "conversion.code_scale=3", only=("caption",)), tmp_path
+    )  # none are written
+
+
 @pytest.mark.parametrize("kind", ["heads", "adapters"])
 def test_tuning_moves_what_it_says(place: Place, whole: Path, tmp_path: Path, kind: str) -> None:
     config = place.config(f"conversion.init={whole}", f"conversion.tune={kind}", "train.steps=6")

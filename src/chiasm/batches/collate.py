@@ -90,6 +90,10 @@ class Collator:
             labels["blank"] = torch.from_numpy(draws.uniform("blank", 1)[:, 0] < self.task.blank)
         if self.task.order == "parallel" and "wanted" in items:
             labels["known"] = self._known(items["wanted"], draws)
+        if draws is not None and self.task.word_dropout > 0 and "wanted" in items:
+            rows = items["wanted"].owner.numpy()
+            u = draws.uniform("words", items["wanted"].valid.shape[1])[rows]
+            labels["recalled"] = torch.from_numpy(u >= self.task.word_dropout)
         return Batch(tuple(ids), torch.from_numpy(identity), items, labels, self.name)
 
     def _given_text(self, examples: Sequence[Example]) -> Items:

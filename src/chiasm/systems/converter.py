@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from chiasm.batches.conversion import TURNS, ConversionFacts
-from chiasm.config import RunConfig
+from chiasm.config import ConversionConfig, RunConfig
 from chiasm.declare import TaskConfig
 from chiasm.errors import ConfigError
 from chiasm.heads.cells import CellHead
@@ -62,19 +62,20 @@ class Converter(nn.Module):
         self.turns = nn.Parameter(torch.randn(TURNS, width) * 0.05)
         self.text_length = config.conversion.text_length
         self.writers = nn.ModuleDict()
-        wanted, scale = {task.writer for task in tasks.values()}, word_scale(config.model)
-        settings = config.conversion
+        wanted, settings = {task.writer for task in tasks.values()}, config.conversion
         if "text" in wanted:
             table = space.embedders["text"].table
             assert isinstance(table, nn.Parameter)
             length = max([settings.text_length, *(t.length or 0 for t in tasks.values() if t.writer == "text")])
-            self.writers["text"] = Writer("text", (len(table),), length, width, EOS, table, scale=scale)
+            self.writers["text"] = Writer("text", (len(table),), length, width, EOS, table, word_scale(config.model))
         if "boxes" in wanted:
             size = settings.bins + len(facts.objects) + 1
-            self.writers["boxes"] = Writer("text", (size,), 5 * settings.boxes + 1, width, size - 1, scale=scale)
+            self.writers["boxes"] = Writer(
+                "text", (size,), 5 * settings.boxes + 1, width, size - 1, scale=settings.code_scale
+            )
         for modality in ("image", "audio"):
             if modality in wanted:
-                self.writers[modality] = _code_writer(modality, quantizers, settings.audio_length, width, scale)
+                self.writers[modality] = _code_writer(modality, quantizers, settings, width)
         classes = len(facts.objects) + 1
         self.mask = CellHead(width, settings.cells, classes) if "mask" in wanted else None
         self.boxes = CellHead(width, settings.cells, classes + 4) if "cells" in wanted else None
@@ -188,7 +189,9 @@ class Converter(nn.Module):
         if task.order == "parallel":
             inputs = begin + writer.read(wanted.value, 1, dtype, batch.labels["known"])
         else:
-            inputs = torch.cat([begin, writer.read(wanted.value[:, :-1], 1, dtype)], 1)
+            recalled = batch.labels.get("recalled")
+            read = writer.read(wanted.value[:, :-1], 1, dtype, None if recalled is None else recalled[:, :-1])
+            inputs = torch.cat([begin, read], 1)
         slots, slots_valid, La = inputs, wanted.valid, 0
         if K > 1:
             asked = self.space.embedders["text"](batch.items["asked"], dtype)
@@ -382,14 +385,12 @@ def prefix_mask(prefix: int, slots: int, asked: int, wanted: int, causal: bool) 
     return allowed[None]
 
 
-def _code_writer(
-    modality: str, quantizers: Mapping[str, nn.Module], audio_length: int, width: int, scale: float
-) -> Writer:
-    quantizer = quantizers[modality]
+def _code_writer(modality: str, quantizers: Mapping[str, nn.Module], settings: ConversionConfig, width: int) -> Writer:
+    quantizer, scale = quantizers[modality], settings.code_scale
     sizes: tuple[int, ...] = tuple(quantizer.sizes)  # type: ignore[arg-type]
     if modality == "image":
         return Writer("image", sizes, int(quantizer.steps), width, None, scale=scale)  # type: ignore[arg-type]
-    return Writer("audio", (sizes[0] + 1, *sizes[1:]), audio_length + 1, width, sizes[0], scale=scale)
+    return Writer("audio", (sizes[0] + 1, *sizes[1:]), settings.audio_length + 1, width, sizes[0], scale=scale)
 
 
 def check_converts(config: RunConfig, quantizers: Collection[str]) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from chiasm.batches.conversion import ConversionFacts
-from chiasm.config import ModelConfig, RunConfig, dump_config, load_kept
+from chiasm.config import RunConfig, dump_config, load_kept
 from chiasm.errors import ConfigError, ModelError
 from chiasm.modalities.modality import word_scale
 from chiasm.modalities.text import Tokenizer
@@ -56,7 +56,7 @@ class JointJob:
         self.config, self.world, self.device, self.dtype = config, world, device, dtype
         resumed = tokenizer is not None
         self._kept = read_shape(checkpoint.newest(out)) if resumed else None
-        given = None if config.conversion.init is None or resumed else _given(config.conversion.init, config.model)
+        given = None if config.conversion.init is None or resumed else _given(config.conversion.init, config)
         sizes: Mapping[str, Mapping[str, Any]] = {} if self._kept is None else self._kept["quantizers"]
         quantizers: dict[str, nn.Module] = {m: make_quantizer(m, size) for m, size in sizes.items()}
         self._sizes: dict[str, Mapping[str, Any]] = {m: dict(size) for m, size in sizes.items()}
@@ -240,18 +240,27 @@ class _Given:
         self.path, self.tensors, self.tokenizer = path, tensors, tokenizer
 
 
-def _given(run: str, mine: ModelConfig) -> _Given:
+def _given(run: str, mine: RunConfig) -> _Given:
     path = checkpoint.find(Path(run))
     file = path / "config.yaml"
     theirs = load_kept(file) if file.is_file() else None  # imported weights have none
-    if isinstance(theirs, RunConfig) and theirs.model.width == mine.width:  # another width is refused for its size
-        scale = word_scale(theirs.model)
-        if not math.isclose(scale, word_scale(mine)):
+    # Another width is refused for its size.
+    if isinstance(theirs, RunConfig) and theirs.model.width == mine.model.width:
+        scale, codes = word_scale(theirs.model), theirs.conversion.code_scale
+        if not math.isclose(scale, word_scale(mine.model)):
             raise ConfigError(f"conversion.init={run}: it reads words {scale:g}-fold: set model.text.scale={scale:g}")
+        if _writes_codes(theirs) and _writes_codes(mine) and not math.isclose(codes, mine.conversion.code_scale):
+            raise ConfigError(
+                f"conversion.init={run}: it reads codes {codes:g}-fold: set conversion.code_scale={codes:g}"
+            )
     tensors = checkpoint.load(path).model
     if not (path / CONVERSION_FILE).is_file():  # an embedding run: its whole model is our space
         tensors = {f"space.{name}": tensor for name, tensor in tensors.items()}
     return _Given(path, tensors, Tokenizer.load(path / "tokenizer.json"))
+
+
+def _writes_codes(config: RunConfig) -> bool:
+    return any(task.writer in ("image", "audio", "boxes") for task in config.tasks.values())
 
 
 def _give(given: _Given, model: Converter, tell: bool) -> set[str]:
