@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from chiasm.train.converting import ConvertingModel
 from chiasm.train.distributed import World
 from chiasm.train.joint import HEADS, JointJob, read_shape
 from chiasm.train.model import load
+from chiasm.train.parts import share_out, tokens_of
 from chiasm.train.run import train
 from chiasm.types import Record, Text
 
@@ -186,12 +188,41 @@ def test_a_batch_is_a_function_of_step_and_part(place: Place, joint: JointJob, t
 def test_each_part_draws_a_task_of_its_own_in_proportion(joint: JointJob) -> None:
     names, shares = list(joint.data.train), joint.maker.shares
     assert shares.sum() == pytest.approx(1)
-    drawn = [[joint.make(step, part, 8).task for part in range(2)] for step in range(300)]
+    drawn = [[joint.make(step, part, 4).task for part in range(4)] for step in range(150)]
     counts = Counter(name for row in drawn for name in row)
     for name, share in zip(names, shares, strict=True):
         assert counts[name] / 600 == pytest.approx(share, abs=4 * (share / 600) ** 0.5), name
-    same = np.mean([one == two for one, two in drawn])
+    same = np.mean([one == two for row in drawn for one, two in combinations(row, 2)])
     assert same == pytest.approx((shares**2).sum(), abs=0.08), "parts of a step are independent"
+
+
+def test_processes_share_a_step_by_what_its_parts_cost(place: Place, joint: JointJob) -> None:
+    together, apart = (
+        JointMaker(joint.data.train, place.config("train.batch=8", f"train.accumulate={n}")) for n in (8, 2)
+    )
+    uneven: list[float] = []
+    for step in range(20):
+        alone = [together.make(step, part, 8) for part in range(8)]
+        shared = [apart.make(step, part, 8) for part in range(8)]
+        key = [(batch.task, batch.ids) for batch in alone]
+        assert sorted(key) == sorted((batch.task, batch.ids) for batch in shared), "the same parts in all"
+        loads = [[tokens_of(b, place.config().model) for b in shared[i : i + 2]] for i in range(0, 8, 2)]
+        uneven.append(max(map(sum, loads)) / max(sum(map(sum, loads)) / 4, max(map(max, loads))))
+    assert np.mean(uneven) < 1.35
+
+
+@pytest.mark.parametrize(
+    ("costs", "processes", "expected"),
+    [
+        ([3, 1, 2, 4], 1, [0, 1, 2, 3]),
+        ([3, 1, 2, 4], 2, [1, 3, 0, 2]),
+        ([5, 5, 1, 1], 2, [0, 2, 1, 3]),
+        ([1, 1, 1, 9], 2, [2, 3, 0, 1]),
+        ([2, 7, 5], 3, [1, 2, 0]),
+    ],
+)
+def test_the_costliest_part_goes_to_whoever_has_least(costs: list[float], processes: int, expected: list[int]) -> None:
+    assert share_out(costs, processes) == expected
 
 
 @pytest.mark.parametrize("mixing", [0.0, 0.5, 1.0])

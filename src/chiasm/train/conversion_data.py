@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,6 +31,7 @@ from chiasm.modalities.square import into_square, labels_into_square
 from chiasm.modalities.text import Tokenizer
 from chiasm.train.distributed import World
 from chiasm.train.media import Progress, open_store
+from chiasm.train.parts import share_out, tokens_of
 from chiasm.types import Batch, Media, Record
 
 MEDIA = ("image", "audio", "video")
@@ -39,6 +41,8 @@ K = TypeVar("K")
 
 VALIDATED = 128
 """Validation examples a task that a learning curve is measured on, at most."""
+COSTED = 16
+"""Examples that tell what a task costs."""
 MOST_LISTED = 64
 """Languages and makers that writers are told of, the most frequent ones."""
 
@@ -88,7 +92,9 @@ class TaskData:
 
 
 class JointMaker:
-    """Makes the batch of any part of any step: each part is of one task, drawn in proportion to the tasks' weights."""
+    """Makes the batch of any part of any step: each part is of one task, drawn in proportion to the tasks' weights.
+
+    Which process makes which part depends on what they cost; which parts a step has does not."""
 
     def __init__(self, data: Mapping[str, TaskData], config: RunConfig) -> None:
         self._data, self._config = list(data.values()), config
@@ -108,11 +114,26 @@ class JointMaker:
 
     def make(self, step: int, part: int, parts: int) -> Batch:
         size, seed = self._config.train.batch // parts, self._config.train.seed
-        turn = step * parts + part
-        draws = Draws(seed, turn, size, slice(None))
-        index = min(int(np.searchsorted(self._until, draws.once("task"), side="right")), len(self._data) - 1)
+        turn = step * parts + self._order(step, parts)[part]
+        index = self._task(turn)
         data = self._data[index]
-        return data.batch(data.usable[self._samplers[index].rows(turn, size)], draws)
+        return data.batch(data.usable[self._samplers[index].rows(turn, size)], Draws(seed, turn, size, slice(None)))
+
+    def _task(self, turn: int) -> int:
+        u = Draws(self._config.train.seed, turn, 1, slice(None)).once("task")
+        return min(int(np.searchsorted(self._until, u, side="right")), len(self._data) - 1)
+
+    def _order(self, step: int, parts: int) -> Sequence[int]:
+        processes = parts // self._config.train.accumulate
+        if processes == 1:
+            return range(parts)
+        return share_out([self._costs[self._task(step * parts + p)] for p in range(parts)], processes)
+
+    @cached_property
+    def _costs(self) -> list[float]:
+        """Of an example of each task, by its first ones as they are laid out without chance."""
+        shown = [d.batch(d.usable[:COSTED], None) for d in self._data]
+        return [tokens_of(batch, self._config.model) / len(batch.ids) for batch in shown]
 
 
 @dataclass(frozen=True)
