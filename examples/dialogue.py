@@ -1,4 +1,4 @@
-"""A dialogue over several turns with pictures among the turns → the next answer.
+"""A dialogue over several turns, pictures and speech among them → the next answer.
 
 python examples/dialogue.py
 """
@@ -10,19 +10,22 @@ from small import folder, learn, table
 from chiasm import Media, Question, Record
 
 with folder() as root:
-    data = table(root, "emoji-dialogue", voices=())  # with voices, a third of the questions are spoken as well
+    # A third of the questions are spoken as well: those the model hears, and does not read.
+    data = table(root, "emoji-dialogue", voices=("en-us",), objects=16)
     model = learn(
         data, root / "run", {"talk": "{given: [turns], wanted: answer}"}, steps=12, settings=["model.text.length=64"]
     )
-    told = data.records([0])[0]
-    for turn in told.questions[:-1]:
-        print(f"– {turn.question}\n  {turn.answers[0]}")
+    told = next(record for record in data.records() if record.audio)
+    spoken = {medium.kind for medium in told.audio}
     found = model.convert(record=told, to="answer")
-    print(f"– {told.questions[-1].question}\n  {found.text} (told: {told.questions[-1].answers[0]})")
+    for number, turn in enumerate(told.questions):
+        last = turn is told.questions[-1]
+        print(f"– {turn.question}{' (spoken)' if f'turn:{number}' in spoken else ''}")
+        print(f"  {found.text} (told: {turn.answers[0]})" if last else f"  {turn.answers[0]}")
 
-    # The same from parts: a medium of kind "turn:k" belongs to the k-th question, from 0.
+    # The same from parts: a medium of kind "turn:k" belongs to the k-th question, from 0. What is only heard has no words.
     picture = Media(data=data.read(told.image[0]), kind="turn:0")
-    asked = Record(
-        "mine", image=(picture,), questions=(Question("How many pictures are there?", ("3",)), Question("Which?", ()))
-    )
-    print("– Which?\n ", model.convert(record=asked, to="answer").text)
+    voice = Media(data=data.read(told.audio[0]), kind="turn:1")
+    turns = (Question("How many pictures are there?", ("3",)), Question("", ()))
+    asked = Record("mine", image=(picture,), audio=(voice,), questions=turns)
+    print(f"– (only heard: {told.audio[0].text})\n  {model.convert(record=asked, to='answer').text}")

@@ -27,11 +27,12 @@ with folder() as root:
     out = Path(sys.argv[1]) if len(sys.argv) > 1 else root
     data = table(root, "emoji", voices=())
     codes = learn_codes(data, root / "codes", "image_quantizer", steps=12, settings=SIZE)
-    # blank: a tenth of the examples show nothing of the words: what guidance needs.
+    # blank: a tenth of the examples show nothing of the words: what guidance needs. word_dropout: half of the codes written so far
+    # are hidden from the writer in training, so that it looks at the words.
     model = learn(
         data,
         root / "run",
-        {"draw": "{given: [text.en], wanted: image, blank: 0.1}"},
+        {"draw": "{given: [text.en], wanted: image, blank: 0.1, word_dropout: 0.5}"},
         steps=12,
         settings=[f"conversion.quantizers={{image: {codes}}}"],
     )

@@ -1,7 +1,8 @@
-"""What the examples of conversion share: a small table of an embedded source, and a small model that learns tasks from it."""
+"""What the examples of conversion share: a small table, a small model that learns tasks from it, and how good it is."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,9 +29,25 @@ def folder() -> Iterator[Path]:
         yield Path(root)
 
 
-def table(root: Path, source: str, limit: int = 48, **settings: Any) -> chiasm.Dataset:
+def table(root: Path, source: str, limit: int = 48, name: str | None = None, **settings: Any) -> chiasm.Dataset:
     """`chiasm build SOURCE TABLE limit=…`: everything to train on, nothing held out."""
-    return chiasm.build(source, root / f"{source}.lance", limit=limit, test=0.0, validation=0.0, **settings)
+    settings = {"test": 0.0, "validation": 0.0} | settings
+    return chiasm.build(source, root / f"{name or source}.lance", limit=limit, **settings)
+
+
+def own(root: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> chiasm.Dataset:
+    """`chiasm build FOLDER TABLE`: data of your own, a row of the manifest a record; every fifth is held out."""
+    folder = root / name
+    folder.mkdir(exist_ok=True)
+    told = [{**row, "split": "train" if number % 5 else "test"} for number, row in enumerate(rows)]
+    (folder / "manifest.jsonl").write_text("\n".join(json.dumps(row) for row in told), encoding="utf8")
+    return chiasm.build(folder, root / f"{name}.lance")
+
+
+def held_out(data: chiasm.Dataset, count: int) -> list[chiasm.Record]:
+    """Records of the test split, evenly spread."""
+    rows = data.rows("split = 'test'")
+    return data.records(rows[:: max(1, len(rows) // count)][:count])
 
 
 def learn(
@@ -47,3 +64,17 @@ def learn_codes(data: chiasm.Dataset, run: Path, system: str, steps: int, settin
     from chiasm.train.run import train
 
     return train(run_config(data.path, [f"system={system}", *settings], steps=steps), run).run
+
+
+def measure(model: LoadedModel, figures: Mapping[str, str]) -> None:
+    """`chiasm evaluate RUN TABLE`: of each task the figure that is named, on what training never saw, beside what simple means come to."""
+    from chiasm.evaluate.conversion.tasks import evaluate_conversion
+    from chiasm.train.converting import ConvertingModel
+
+    assert isinstance(model, ConvertingModel)
+    found = evaluate_conversion(model, splits=["test"], tasks=list(figures), most=40).to_json()
+    for task, figure in figures.items():
+        test = found[task]["splits"]["test"]
+        simple = [f"{name} {scores[figure]['value']:.2f}" for name, scores in test["baselines"].items()]
+        beside = f" ({', '.join(simple)})" if simple else ""
+        print(f"{task}: {figure} {test['metrics'][figure]['value']:.2f} of {test['n']} held out{beside}")

@@ -495,15 +495,17 @@ def load_kept(path: Path) -> AnyRunConfig:
 
     model.text.scale: words were read as they are; conversion.code_scale: codes were read as words are."""
     tree = read_tree(path)
-    model, conversion = tree.get("model", {}), tree.get("conversion", {})
+    model = tree.get("model", {})
     text = model.get("text", {}) if isinstance(model, dict) else None
     # What is damaged is left for validation to tell.
-    if tree.get("system", "chiasm") == "chiasm" and isinstance(text, dict) and isinstance(conversion, dict):
-        words = text.get("scale", 1.0)
-        codes = model.get("width", ModelConfig().width) ** 0.5 if words is None else words
-        tree["model"] = {**model, "text": {**text, "scale": words}}
-        tree["conversion"] = {"code_scale": codes, **conversion}
-    return _run_of(tree, str(path))
+    if tree.get("system", "chiasm") == "chiasm" and isinstance(text, dict):
+        tree["model"] = {**model, "text": {"scale": 1.0, **text}}
+    config = _run_of(tree, str(path))
+    if isinstance(config, SystemRunConfig) or "code_scale" in config.conversion.model_fields_set:
+        return config
+    words = config.model.text.scale
+    codes = config.model.width**0.5 if words is None else words
+    return config.model_copy(update={"conversion": config.conversion.model_copy(update={"code_scale": codes})})
 
 
 def _run_of(tree: Mapping[str, Any], where: str) -> AnyRunConfig:

@@ -198,7 +198,8 @@ class ConversionConfig(Section):
     )
     quantizers: Mapping[Literal["image", "audio"], str] = Field(
         default_factory=dict,
-        description="runs of image_quantizer and audio_quantizer: what pictures and sounds are written with",
+        description="what pictures and sounds are written with: runs of image_quantizer and audio_quantizer, or runs that write such and bring "
+        "theirs (`starter`: the one that is shipped); where silent, those of `init`",
     )
     text_length: Positive = Field(default=32, description="tokens of a written text, at most")
     audio_length: Positive = Field(default=75, description="steps of a written sound, at most (25 a second)")
@@ -212,7 +213,10 @@ class ConversionConfig(Section):
         description="what the vectors of codes are multiplied by where their writer reads them; larger, and it goes by what it wrote "
         "more than by what is given (LOG.md, 48)",
     )
-    init: str | None = Field(default=None, description="a run whose weights this one begins with")
+    init: str | None = Field(
+        default=None,
+        description="a run whose weights this one begins with (`starter`: the one that is shipped); of its sizes come those that are not set here",
+    )
     tune: Literal["full", "heads", "adapters"] = Field(
         default="full",
         description="what is trained: everything; task tokens and writers only; those and adapters in every block",

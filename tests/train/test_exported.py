@@ -72,7 +72,11 @@ def test_a_run_from_before_codes_were_told_from_words_reads_them_as_it_did(
     assert isinstance(config, RunConfig) and config.conversion.code_scale == codes
 
 
-@pytest.mark.parametrize("damage", [{"model": 3}, {"model": {"text": "x"}}, {"conversion": [1]}])
+@pytest.mark.parametrize(
+    "damage",
+    [{"model": 3}, {"model": {"text": "x"}}, {"conversion": [1]},
+     *({"model": {"width": width, "text": {"scale": None}}, "conversion": {}} for width in ("x", None, -4, 0, 2.5, [16]))],
+)  # fmt: skip
 def test_a_kept_configuration_that_is_damaged_is_refused_with_its_place(
     finished: Path, tmp_path: Path, damage: dict[str, object]
 ) -> None:

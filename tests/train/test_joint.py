@@ -26,10 +26,11 @@ from chiasm.train import checkpoint
 from chiasm.train.conversion_data import JointMaker
 from chiasm.train.converting import ConvertingModel
 from chiasm.train.distributed import World
-from chiasm.train.joint import HEADS, JointJob, read_shape
+from chiasm.train.joint import HEADS, JointJob
 from chiasm.train.model import load
 from chiasm.train.parts import share_out, tokens_of
 from chiasm.train.run import train
+from chiasm.train.shape import read_shape
 from chiasm.types import Record, Text
 
 
@@ -288,24 +289,6 @@ def test_it_begins_with_a_converting_runs_weights_but_for_its_quantisers(
     assert moved and all(name.startswith("quantizers.image") for name in moved)
 
 
-def test_another_size_is_no_beginning(place: Place, finished: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="of another size"):
-        job(place.config(f"conversion.init={finished}", "model.width=24", only=("caption",)), tmp_path)
-
-
-def test_a_beginning_that_reads_words_otherwise_says_how(place: Place, whole: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"set model\.text\.scale=\d"):
-        job(place.config(f"conversion.init={whole}", "model.text.scale=1"), tmp_path)
-
-
-def test_a_beginning_that_reads_codes_otherwise_says_how(place: Place, whole: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"set conversion\.code_scale=1"):
-        job(place.config(f"conversion.init={whole}", "conversion.code_scale=3"), tmp_path)
-    job(
-        place.config(f"conversion.init={whole}", "conversion.code_scale=3", only=("caption",)), tmp_path
-    )  # none are written
-
-
 @pytest.mark.parametrize("kind", ["heads", "adapters"])
 def test_tuning_moves_what_it_says(place: Place, whole: Path, tmp_path: Path, kind: str) -> None:
     config = place.config(f"conversion.init={whole}", f"conversion.tune={kind}", "train.steps=6")
@@ -341,17 +324,19 @@ RED = picture("red", "small")
 
 
 def test_a_task_is_found_by_what_is_given_and_wanted(model: ConvertingModel) -> None:
-    assert model.task_for({"image"}, "text", language="de") == "german"
-    assert model.task_for({"image"}, "boxes") == "boxes"
-    assert model.task_for({"image", "text"}, "answer") == "scene"
-    assert model.task_for({"text"}, "text") == "translate", "one that wants a text before one that wants a label"
-    assert model.task_for({"text", "image"}, "text") == "scene"
-    assert model.task_for({"text"}, "audio") == "say"
-    assert model.task_for({"text"}, "image", task="paint") == "paint"
+    assert model.tasks_for({"image"}, "text", language="de") == ("german",)
+    assert model.tasks_for({"image"}, "boxes") == ("boxes",)
+    assert model.tasks_for({"image", "text"}, "answer") == ("scene",)
+    assert model.tasks_for({"text"}, "text") == ("translate",), "one that wants a text before one that wants a label"
+    assert model.tasks_for({"text", "image"}, "text") == ("scene",)
+    assert model.tasks_for({"text"}, "audio") == ("say",)
+    assert model.tasks_for({"text"}, "image", task="paint") == ("paint",)
 
 
 def test_what_it_cannot_do_is_answered_with_what_it_can(model: ConvertingModel) -> None:
-    with pytest.raises(ConfigError, match=r"several tasks make text of that: caption, german; say which \(task=NAME"):
+    with pytest.raises(
+        ConfigError, match=r"several tasks make text of that: caption, german; say which:\n  --language en"
+    ):
         model.convert(image=RED, to="text")
     with pytest.raises(
         ConfigError, match=r"(?s)cannot make image of audio; it can do \n  caption \(image → text.en\)\n.*say"

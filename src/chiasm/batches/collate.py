@@ -91,8 +91,8 @@ class Collator:
         if self.task.order == "parallel" and "wanted" in items:
             labels["known"] = self._known(items["wanted"], draws)
         if draws is not None and self.task.word_dropout > 0 and "wanted" in items:
-            rows = items["wanted"].owner.numpy()
-            u = draws.uniform("words", items["wanted"].valid.shape[1])[rows]
+            shape = items["wanted"].valid.shape
+            u = draws.uniform("words", shape.numel() // len(examples)).reshape(shape)
             labels["recalled"] = torch.from_numpy(u >= self.task.word_dropout)
         return Batch(tuple(ids), torch.from_numpy(identity), items, labels, self.name)
 

@@ -13,19 +13,8 @@ from chiasm.cli.output import Device, Json, print_json, show
 
 if TYPE_CHECKING:
     from chiasm.config import DecodingConfig
+    from chiasm.declare import RecordField
     from chiasm.train.converting import ConvertingModel
-
-
-class Target(StrEnum):
-    """What is wanted."""
-
-    text = "text"
-    answer = "answer"
-    label = "label"
-    image = "image"
-    audio = "audio"
-    boxes = "boxes"
-    mask = "mask"
 
 
 class Kind(StrEnum):
@@ -50,7 +39,13 @@ def convert(
     record: Annotated[
         list[Path] | None, typer.Option(help="A dialogue: docs/converting.md has the format.", metavar="FILE.json")
     ] = None,
-    to: Annotated[Target | None, typer.Option(help="What is wanted.  [default: text, or as TASK says]")] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            help="What is wanted: text, answer, label, image, audio, boxes, mask, or label:intent.  [default: text, or as TASK says]",
+            metavar="FIELD[:NAME]",
+        ),
+    ] = None,
     task: Annotated[str | None, typer.Option(help="Which task, where several fit; see --list.", metavar="NAME")] = None,
     language: Annotated[str | None, typer.Option(help="Of the text or speech that is wanted.", metavar="xx")] = None,
     by: Annotated[str | None, typer.Option(help="The voice that speaks.", metavar="VOICE")] = None,
@@ -88,6 +83,7 @@ def convert(
     from chiasm.cli.convert_given import read_given
     from chiasm.cli.convert_job import Job
     from chiasm.errors import ConfigError, DataError
+    from chiasm.train.abilities import target_of
 
     named = {"kind": kind and kind.value, "temperature": temperature, "top_k": top_k, "top_p": top_p, "beams": beams}
     options = decoding({**named, "guidance": guidance, "candidates": candidates, "seed": seed})
@@ -101,14 +97,18 @@ def convert(
         _list(model, as_json)
         return
     parts = {"turns"} if record else set(given[0].parts)
-    name = model.task_for(parts, (to or Target.text).value, task, language)
-    _check_target(model, name, to)
-    job = Job(model, name, given, options, language, by, choice, as_json)
+    target = target_of(to or "text", language)
+    names = model.tasks_for(parts, to or "text", task, target.language)
+    if to is not None or task is not None:
+        _check_target(model, names[0], None if to is None else target)
+    job = Job(model, names, given, options, target.language, by, choice, as_json)
     job.run(out, overwrite)
     if as_json:
-        wanted = str(model.tasks[name].wanted)
+        wanted = str(model.tasks[names[0]].wanted)
         results = [job.entries[place] for place in range(len(given))]
-        print_json({"task": name, "wanted": wanted, "results": results, "failed": len(job.failed)})
+        kept = job.kept or names
+        one = next(iter(kept)) if len(kept) == 1 else None
+        print_json({"task": one, "wanted": wanted, "results": results, "failed": len(job.failed)})
     if job.failed:
         raise DataError(f"{len(job.failed)} of {len(given)} inputs could not be read")
 
@@ -146,14 +146,16 @@ def decoding(asked: Mapping[str, Any]) -> DecodingConfig:
     return validate(DecodingConfig, tree, "decoding")
 
 
-def _check_target(model: ConvertingModel, name: str, to: Target | None) -> None:
+def _check_target(model: ConvertingModel, name: str, to: RecordField | None) -> None:
     from chiasm.errors import ConfigError
 
     wanted = model.tasks[name].wanted
     if wanted.of in ("space", "item"):
         raise ConfigError(f"the task {name!r} gives vectors: use model.embed or model.recommend in Python")
-    if to is not None and to.value != wanted.of and not (to == Target.text and model.tasks[name].writer == "text"):
-        raise ConfigError(f"the task {name!r} wants {wanted}, not {to.value}")
+    if to is None or (to.of == "text" and to.name is None and model.tasks[name].writer == "text"):
+        return
+    if to.of != wanted.of or to.name not in (None, wanted.name):
+        raise ConfigError(f"the task {name!r} wants {wanted}, not {to}")
 
 
 def _list(model: ConvertingModel, as_json: bool) -> None:

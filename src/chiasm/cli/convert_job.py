@@ -1,8 +1,9 @@
-"""The work of `chiasm convert`: all inputs of one call through one task, a chunk of them at a time."""
+"""The work of `chiasm convert`: all inputs of one call through the same tasks, a chunk of them at a time."""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +14,11 @@ from chiasm.cli.convert_written import entry_of, lines_of, plan, write
 from chiasm.cli.output import say
 from chiasm.cli.progress import Progress
 from chiasm.config import DecodingConfig
+from chiasm.declare import TaskConfig
 from chiasm.errors import MediaError
 from chiasm.modalities.media import read_bytes
 from chiasm.train.abilities import record_for
-from chiasm.train.converting import ConvertingModel
+from chiasm.train.converting import ConvertingModel, is_live
 from chiasm.train.written import text_stream
 from chiasm.types import Converted, Media, Record
 
@@ -26,10 +28,11 @@ CHUNK = 32
 
 @dataclass
 class Job:
-    """All inputs of one call through one task. entries: of each input by its place · failed: the places of those that cannot be read."""
+    """All inputs of one call through one task, or through several of which the surest result counts. entries: of each input by its place ·
+    failed: the places of those that cannot be read · kept: how many results are whose."""
 
     model: ConvertingModel
-    task: str
+    tasks: Sequence[str]
     given: Sequence[Given]
     options: DecodingConfig
     language: str | None
@@ -38,12 +41,18 @@ class Job:
     as_json: bool
     entries: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
     failed: set[int] = field(default_factory=set[int])
+    kept: Counter[str] = field(default_factory=Counter[str])
+
+    @property
+    def task(self) -> TaskConfig:
+        """What is given and wanted, of all the tasks alike."""
+        return self.model.tasks[self.tasks[0]]
 
     def run(self, out: str | None, overwrite: bool) -> None:
-        wanted = self.model.tasks[self.task].wanted.of
-        if self.options.guidance != 1 and self.model.tasks[self.task].blank == 0:
-            say(f"note: the task {self.task!r} was trained with blank: 0; guidance has nothing learned to compare with")
-        targets = plan(wanted, self.given, out, overwrite)
+        for name in self.tasks:
+            if self.options.guidance != 1 and self.model.tasks[name].blank == 0:
+                say(f"note: the task {name!r} was trained with blank: 0; guidance has nothing learned to compare with")
+        targets = plan(self.task.wanted.of, self.given, out, overwrite)
         # A batch's lines on a terminal are its progress.
         shows = len(self.given) > 1 and (self.as_json or out is not None or not sys.stdout.isatty())
         with Progress() as progress:
@@ -52,8 +61,14 @@ class Job:
                 if shows:
                     progress("converting", min(start + CHUNK, len(self.given)), len(self.given))
         files = [target for place, target in enumerate(targets) if target is not None and place not in self.failed]
+        if len(self.tasks) > 1 and self.kept and not self.as_json:
+            say(f"note: the surest of {', '.join(self.tasks)}: {self._told()}; --task takes one of them")
         if files:
             say(f"written: {files[0]}" + (f" and {len(files) - 1} more" if len(files) > 1 else ""))
+
+    def _told(self) -> str:
+        kept = self.kept.most_common()
+        return kept[0][0] if len(self.given) == 1 else ", ".join(f"{name} {count:,} ×" for name, count in kept)
 
     def _chunk(self, places: range, targets: Sequence[Path | None]) -> None:
         records = self._records(places)
@@ -65,6 +80,7 @@ class Job:
             result = made[place]
             entry = entry_of(given, result, target)
             self.entries[place] = entry
+            self.kept[result.task or self.tasks[0]] += 1
             if target is not None:
                 image = given.part("image")
                 picture = None if image is None or result.boxes is None else read_bytes(Media(path=image))
@@ -81,14 +97,14 @@ class Job:
             given = self.given[place]
             try:
                 record = given.dialogue or record_for(
-                    self.model.tasks[self.task],
+                    self.task,
                     id=" ".join(given.parts.values())[:200],
                     text=given.part("text"),
                     image=given.part("image"),
                     audio=given.part("audio"),
                     video=given.part("video"),
                 )
-                if (error := self.model.readable(self.task, record)) is not None:
+                if (error := self.model.readable(self.tasks[0], record)) is not None:
                     raise error
             except MediaError as error:
                 if len(self.given) == 1:
@@ -117,12 +133,11 @@ class Job:
             and to_stdout
             and not self.as_json
             and sys.stdout.isatty()
-            and self.model.tasks[self.task].writer == "text"
-            and self.options.kind != "beam"
-            and self.options.candidates == 1
+            and self.task.writer == "text"
+            and is_live(self.tasks, self.options)
         )
         results = self.model.run(
-            self.task,
+            self.tasks,
             records,
             decoding=self.options,
             language=self.language,

@@ -67,6 +67,8 @@ def plan(wanted: str, given: Sequence[Given], out: str | None, overwrite: bool) 
 def entry_of(given: Given, made: Converted, written: Path | None) -> dict[str, Any]:
     """A result as JSON."""
     entry: dict[str, Any] = {"given": dict(given.parts)}
+    if made.task is not None:
+        entry["task"] = made.task
     if made.text is not None:
         entry["text"] = made.text
     if made.boxes is not None:

@@ -403,7 +403,8 @@ def check_converts(config: RunConfig, quantizers: Collection[str]) -> None:
         if modality not in quantizers and any(task.writer == modality for task in config.tasks.values()):
             raise ConfigError(
                 f"conversion.quantizers: a task wants {modality}, which is written in the codes of a quantiser: train one with "
-                f"`chiasm train TABLE system={modality}_quantizer --out RUN` and set conversion.quantizers.{modality}=RUN"
+                f"`chiasm train TABLE system={modality}_quantizer --out RUN` and set conversion.quantizers.{modality}=RUN, "
+                "or take that of a run that writes such: `starter` is the one that is shipped"
             )
 
 

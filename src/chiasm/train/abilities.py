@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import get_args
 
 from chiasm.batches.conversion import choose, turn_of
-from chiasm.declare import TaskConfig
+from chiasm.declare import RecordField, TaskConfig, Wanted, parse_field
 from chiasm.errors import ConfigError
 from chiasm.modalities.text import clean_text
 from chiasm.train.model import Medium, as_item
 from chiasm.types import Media, Question, Record, Text
 
 IN_A_LINE = 6
+COMPARED = ("text", "image", "audio")
+"""Writers whose results have a log-probability as a whole, by which those of several tasks are compared."""
 
 
-def find_task(
+def find_tasks(
     tasks: Mapping[str, TaskConfig],
     given: set[str] | None,
     to: str,
@@ -24,11 +27,12 @@ def find_task(
     task: str | None = None,
     language: str | None = None,
     record: Record | None = None,
-) -> str:
+) -> tuple[str, ...]:
     """The task that makes `to` of these modalities ({"turns"}: of a dialogue), or of what a record holds where they are None.
 
-    Of several, the one that needs most of what is given; of those, the one that wants exactly `to`.
-    Raises ConfigError where none does, or several still.
+    to: a wanted field, `of[:name][.language]`. Of several tasks, the one that needs most of what is given; of those, the one that wants
+    exactly `to`. Several names where they are one conversion, learned from several tables: the surest result of theirs is the one.
+    Raises ConfigError where none does, or where several want different things, with what to say to have each.
     """
     if task is not None:
         if task not in tasks:
@@ -36,29 +40,49 @@ def find_task(
             hint = f"did you mean {near[0]!r}?" if near else f"it has {abilities(tasks)}"
             raise ConfigError(f"this model has no task {task!r}; {hint}")
         _check_named(task, tasks[task], given, language)
-        return task
-    if to in ("item", "space"):
-        raise ConfigError(f"to={to}: items are found with model.recommend, vectors with model.embed")
-    found = {n: t for n, t in tasks.items() if _fits(t, given, to)}
-    if given is None and record is not None:
-        found = {n: t for n, t in found.items() if choose(record, t, None, wanted=False) is not None}
+        return (task,)
+    target = target_of(to, language)
+    if target.of in ("item", "space"):
+        raise ConfigError(f"to={target.of}: items are found with model.recommend, vectors with model.embed")
+    found = _fitting(tasks, given, target, record)
     if not found:
         said = "a dialogue" if given == {"turns"} else " and ".join(sorted(given or {"that"})) or "nothing"
-        raise ConfigError(f"this model cannot make {to} of {said}; it can do {abilities(tasks)}")
-    if language is not None:
-        found = _speaking(found, to, language)
-    rank = {n: (sum(not f.optional for f in t.given), t.wanted.of == to) for n, t in found.items()}
-    best = [n for n in found if rank[n] == max(rank.values())]
-    if len(best) > 1:
+        made = target.model_copy(update={"language": None})
+        raise ConfigError(f"this model cannot make {made} of {said}; it can do {abilities(tasks)}")
+    groups = _foremost(found, given, target)
+    if len(groups) > 1:
+        ways = "".join(f"\n  {_way(group, found, given, target)}: {_told(group, tasks)}" for group in groups)
         raise ConfigError(
-            f"several tasks make {to} of that: {', '.join(best)}; say which (task=NAME; on the command line --task NAME)"
+            f"several tasks make {target.of} of that: {', '.join(n for g in groups for n in g)}; say which:{ways}\n"
+            'In Python the same without dashes: language="xx", to="…", task="NAME"'
         )
-    return best[0]
+    return groups[0]
+
+
+def target_of(to: str, language: str | None = None) -> RecordField:
+    """A wanted field as it is written, `of[:name][.language]`. Raises ConfigError where it is none, or names two languages."""
+    try:
+        field = parse_field(to)
+    except ValueError as error:
+        raise ConfigError(f"to: {error}") from None
+    assert isinstance(field, RecordField)
+    if field.of not in get_args(Wanted):
+        near = difflib.get_close_matches(field.of, get_args(Wanted), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(get_args(Wanted))}"
+        raise ConfigError(f"to: no field {field.of!r}; {hint}")
+    if language is not None and field.language not in (None, language):
+        raise ConfigError(f"to={to} is in {field.language}, not in {language}: say one of them")
+    return field.model_copy(update={"language": language or field.language, "optional": False})
+
+
+def are_one(tasks: Sequence[TaskConfig]) -> bool:
+    """Whether tasks want the same and their results can be compared, so that the surest can be taken."""
+    return len(tasks) == 1 or (len({t.wanted for t in tasks}) == 1 and all(map(_compared, tasks)))
 
 
 def _check_named(name: str, task: TaskConfig, given: set[str] | None, language: str | None) -> None:
     """Nothing that is said is passed over in silence. Raises ConfigError."""
-    read = {"text" if f.of == "question" else f.of for f in task.given}
+    read = {_modality(f) for f in task.given}
     unread = sorted((given or set()) - read) if given != {"turns"} else []
     if unread:
         raise ConfigError(
@@ -70,7 +94,7 @@ def _check_named(name: str, task: TaskConfig, given: set[str] | None, language: 
 
 def abilities(tasks: Mapping[str, TaskConfig]) -> str:
     """What a model can do, in words: one after the other, or of many, one a line."""
-    told = [f"{n} ({' + '.join(map(str, t.given))} → {t.wanted})" for n, t in tasks.items() if t.wanted.of != "space"]
+    told = [_told((n,), tasks) for n, t in tasks.items() if t.wanted.of != "space"]
     if len(told) > IN_A_LINE:
         return "".join(f"\n  {one}" for one in told)
     return "; ".join(told) or "nothing but embed"
@@ -111,6 +135,52 @@ def parts_of(record: Record) -> set[str] | None:
     return {"turns"} if len(record.questions) > 1 or any(turn_of(m) is not None for m in media) else None
 
 
+def _told(names: Sequence[str], tasks: Mapping[str, TaskConfig]) -> str:
+    task = tasks[names[0]]
+    return f"{', '.join(names)} ({' + '.join(map(str, task.given))} → {task.wanted})"
+
+
+def _fitting(
+    tasks: Mapping[str, TaskConfig], given: set[str] | None, target: RecordField, record: Record | None
+) -> Mapping[str, TaskConfig]:
+    found = {n: t for n, t in tasks.items() if _fits(t, given, target)}
+    if given is None and record is not None:
+        found = {n: t for n, t in found.items() if choose(record, t, None, wanted=False) is not None}
+    return found
+
+
+def _foremost(
+    found: Mapping[str, TaskConfig], given: set[str] | None, target: RecordField
+) -> Sequence[tuple[str, ...]]:
+    """Of tasks that fit, those that fit best; together those that are one conversion."""
+    if target.language is not None:
+        found = _speaking(found, target.of, target.language)
+    rank = {n: (sum(not f.optional for f in t.given), t.wanted.of == target.of) for n, t in found.items()}
+    groups: dict[object, list[str]] = {}
+    for name, task in found.items():
+        if rank[name] == max(rank.values()):
+            # Nobody says what language the given is in: tasks that differ in it alone are given the same.
+            read = frozenset((f.of, f.name) for f in task.given if given is None or _modality(f) in given)
+            groups.setdefault((read, task.wanted) if _compared(task) else name, []).append(name)
+    return [tuple(names) for names in groups.values()]
+
+
+def _compared(task: TaskConfig) -> bool:
+    return task.writer in COMPARED and task.order == "causal"
+
+
+def _way(group: tuple[str, ...], found: Mapping[str, TaskConfig], given: set[str] | None, target: RecordField) -> str:
+    """The shortest option that leaves these tasks alone of those found."""
+    wanted = found[group[0]].wanted
+    language = wanted.language if wanted.of in ("text", "audio") else None
+    for name, spoken in ((None, None), (None, language), (wanted.name, None), (wanted.name, language)):
+        asked = RecordField(of=wanted.of, name=name, language=spoken)
+        left = {n: t for n, t in found.items() if _fits(t, given, asked)}
+        if list(_foremost(left, given, asked)) == [group]:
+            return f"--language {spoken}" if asked.of == target.of and name is None else f"--to {asked}"
+    return f"--task {group[0]}"
+
+
 def _speaking(found: Mapping[str, TaskConfig], to: str, language: str) -> Mapping[str, TaskConfig]:
     """Those that write in a language, or in whichever they are told."""
     written = {n: t for n, t in found.items() if t.wanted.of in ("text", "audio")}
@@ -121,13 +191,19 @@ def _speaking(found: Mapping[str, TaskConfig], to: str, language: str) -> Mappin
     return {n: t for n, t in spoken.items() if t.wanted.language == language} or spoken
 
 
-def _fits(task: TaskConfig, given: set[str] | None, to: str) -> bool:
-    """Whether a task makes `to` of these modalities; None: of whatever a record holds."""
-    wanted = task.wanted.of
-    if wanted in ("space", "item") or (to != wanted and not (to == "text" and wanted in ("answer", "label"))):
+def _fits(task: TaskConfig, given: set[str] | None, target: RecordField) -> bool:
+    """Whether a task makes `target`, in whatever language, of these modalities; None: of whatever a record holds."""
+    wanted = task.wanted
+    words = target.of == "text" and target.name is None and wanted.of in ("answer", "label")
+    if wanted.of in ("space", "item") or (target.of != wanted.of and not words):
+        return False
+    if target.name is not None and target.name != wanted.name:
         return False
     if given is None:
         return True
-    needed = {"text" if f.of == "question" else f.of for f in task.given if not f.optional}
-    allowed = {"text" if f.of == "question" else f.of for f in task.given}
-    return needed <= given <= allowed
+    needed = {_modality(f) for f in task.given if not f.optional}
+    return needed <= given <= {_modality(f) for f in task.given}
+
+
+def _modality(field: RecordField) -> str:
+    return "text" if field.of == "question" else field.of

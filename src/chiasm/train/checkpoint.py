@@ -109,7 +109,11 @@ def find(run: Path) -> Path:
     Raises ModelError where there is none."""
     if (run / "state.json").is_file():
         return run
-    return shipped() if run == Path(STARTER) and not run.exists() else newest(run)
+    return shipped() if means_shipped(run) else newest(run)
+
+
+def means_shipped(run: Path) -> bool:
+    return run == Path(STARTER) and not run.exists()
 
 
 def shipped() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,8 @@ from chiasm.modalities.square import labels_out_of_square, out_of_square
 from chiasm.modalities.text import Tokenizer, clean_text
 from chiasm.systems.converter import Converter, make_converter
 from chiasm.train import checkpoint
-from chiasm.train.abilities import find_task, parts_of, record_for
+from chiasm.train.abilities import are_one, find_tasks, parts_of, record_for, target_of
+from chiasm.train.asked import check_asked, check_decoding
 from chiasm.train.conversion_data import shape_of
 from chiasm.train.joint import facts_of, make_quantizer, read_shape, tune
 from chiasm.train.machine import choose_device
@@ -38,6 +40,8 @@ BATCH = 32
 """Records that are converted at once."""
 
 Read = Callable[[Media], bytes]
+Decoded = dict[tuple[str, int, int], NDArray[np.uint8]]
+"""Media as arrays, by modality, place of the record and index in it."""
 
 
 class ConvertingModel(EmbeddingModel):
@@ -81,10 +85,11 @@ class ConvertingModel(EmbeddingModel):
         decoding: DecodingConfig | Mapping[str, Any] | None = None,
         show: Callable[[str], None] | None = None,
     ) -> Converted:
-        """Convert what is given into `to`: text, image, audio, answer, label, boxes, mask.
+        """Convert what is given into `to`: text, image, audio, answer, label, boxes, mask, or `of[:name][.language]` (label:intent).
 
         text: a text, or the question where a task wants one. record: for what is more than one of each: turns of a dialogue.
-        task: which of the model's tasks; needed only where several fit. language, by: of the text or voice that is wanted.
+        task: which of the model's tasks; needed only where several that fit want different things. Of tasks that want the same, learned
+        from several tables, the surest result is kept, and it says whose it is. language, by: of the text or voice that is wanted.
         choices: the only answers to choose from. show: called with the pieces of a text as they are written.
         Raises ConfigError, with what the model can do, for what it cannot; MediaError for what cannot be read.
         """
@@ -92,9 +97,10 @@ class ConvertingModel(EmbeddingModel):
         names = {name for name, value in given.items() if value is not None}
         if record is not None and names:
             raise ConfigError(f"give either a record or its parts, not a record and {' and '.join(sorted(names))}")
-        name = self.task_for(names if record is None else parts_of(record), to, task, language, record)
+        language = target_of(to, language).language
+        found = self.tasks_for(names if record is None else parts_of(record), to, task, language, record)
         if record is None:
-            record = record_for(self.tasks[name], text=text, image=image, audio=audio, video=video)
+            record = record_for(self.tasks[found[0]], text=text, image=image, audio=audio, video=video)
         shown = ""
 
         def tell(piece: str) -> None:
@@ -103,30 +109,28 @@ class ConvertingModel(EmbeddingModel):
             if show is not None:
                 show(piece)
 
-        # Beams and candidates are chosen from at the end: until then it is not known what is written.
         decoding = decoding_of(decoding)
-        live = decoding.kind != "beam" and decoding.candidates == 1
-        words = show is not None and self.tasks[name].writer == "text"
-        stream = text_stream(self.tokenizer, tell) if words and live else None
-        made = self.run(name, [record], decoding=decoding, language=language, by=by, choices=choices, stream=stream)[0]
+        words = show is not None and self.tasks[found[0]].writer == "text"
+        stream = text_stream(self.tokenizer, tell) if words and is_live(found, decoding) else None
+        made = self.run(found, [record], decoding=decoding, language=language, by=by, choices=choices, stream=stream)[0]
         if words and made.text is not None and made.text.startswith(shown) and made.text != shown:
             tell(made.text[len(shown) :])  # chosen from a list, or the bytes of half a character at the end
         return made
 
-    def task_for(
+    def tasks_for(
         self,
         given: set[str] | None,
         to: str,
         task: str | None = None,
         language: str | None = None,
         record: Record | None = None,
-    ) -> str:
-        """See train/abilities.py's `find_task`."""
-        return find_task(self.tasks, given, to, task=task, language=language, record=record)
+    ) -> tuple[str, ...]:
+        """See train/abilities.py's `find_tasks`."""
+        return find_tasks(self.tasks, given, to, task=task, language=language, record=record)
 
     def run(
         self,
-        task: str,
+        task: str | Sequence[str],
         records: Sequence[Record],
         *,
         decoding: DecodingConfig | Mapping[str, Any] | None = None,
@@ -139,7 +143,7 @@ class ConvertingModel(EmbeddingModel):
         stream: Callable[[Tensor], None] | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> list[Converted]:
-        """Convert what a task is given of each record: one result a record.
+        """Convert what a task is given of each record: one result a record, of several tasks that want the same the surest (highest `score`).
 
         decoding.candidates > 1: that many are written and the one that fits best what was given, by the model's own embeddings, is kept.
         free: an answer or a label may be any text, not only one of those that training saw.
@@ -147,59 +151,53 @@ class ConvertingModel(EmbeddingModel):
         rows: the numbers of the records' random streams, 0, 1 … where None: a sampled result depends on its number and the seed alone.
         Raises ConfigError where a record lacks what the task needs, MediaError for what cannot be read.
         """
-        if task not in self.tasks:
-            find_task(self.tasks, None, "", task=task)  # raises, with what there is
-        declared = self.tasks[task]
+        names = (task,) if isinstance(task, str) else tuple(task)
         options = decoding_of(decoding)
         if choices is not None:
             choices = [choices] if isinstance(choices, str) else list(dict.fromkeys(choices))
             if not choices:
                 raise ConfigError("choices: none is given to choose from")
-        self._check(task, options, language, by, choices)
-        if choices is None and not free and declared.wanted.of in ("label", "answer"):
-            choices = self.choices(task)
+        stream = stream if len(names) == 1 else None
+        allowed = {name: self._allowed(name, options, language, by, choices, free) for name in names}
+        if not are_one([self.tasks[name] for name in names]):
+            raise ConfigError(f"tasks {', '.join(names)}: what they make cannot be compared; take one of them")
         found: list[Converted] = []
         for start in range(0, len(records), BATCH):
             part = records[start : start + BATCH]
-            batch = self._batch(task, part, read, language or declared.wanted.language, by)
             numbers = range(start, start + len(part)) if rows is None else rows[start : start + BATCH]
-            made = self._decoder.write(batch, options, choices=choices, rows=numbers, stream=stream)
-            if options.candidates > 1 and len(made) > len(part):
-                made = self._best(batch, made, options.candidates)
-            if declared.wanted.of in ("boxes", "mask"):
-                made = [_in_picture(one, *shape_of(r, read)) for one, r in zip(made, part, strict=True)]
-            found += made
+            decoded: Decoded = {}
+            made: list[list[Converted]] = []
+            for name in names:
+                batch = self._batch(name, part, read, language or self.tasks[name].wanted.language, by, decoded)
+                written = self._decoder.write(batch, options, choices=allowed[name], rows=numbers, stream=stream)
+                if options.candidates > 1 and len(written) > len(part):
+                    written = self._best(batch, written, options.candidates)
+                if self.tasks[name].wanted.of in ("boxes", "mask"):
+                    written = [_in_picture(one, *shape_of(r, read)) for one, r in zip(written, part, strict=True)]
+                made.append([replace(one, task=name) for one in written])
+            found += [max(of_one, key=_sureness) for of_one in zip(*made, strict=True)]
             if progress:
                 progress(len(part))
         return found
 
-    def _check(
-        self, task: str, options: DecodingConfig, language: str | None, by: str | None, choices: Sequence[str] | None
-    ) -> None:
-        """What would otherwise be passed over in silence."""
-        declared, facts = self.tasks[task], self.converter.facts
-        for what, value, known in (("language", language, facts.languages), ("voice", by, facts.makers)):
-            if value is not None and value not in known:
-                raise ConfigError(f"this model writes no {what} {value!r}; it knows {', '.join(known) or 'none'}")
-        if by is not None and declared.writer != "audio":
-            raise ConfigError(
-                f"by: only sounds are made in somebody's voice; the task {task!r} wants {declared.wanted}"
-            )
-        if options.kind != "greedy" and declared.writer in ("mask", "cells"):
-            raise ConfigError(
-                f"decoding.kind={options.kind}: the task {task!r} finds all cells at once, and nothing is drawn"
-            )
-        if choices is not None and declared.writer != "text":
-            raise ConfigError(f"choices are words to choose from; the task {task!r} wants {declared.wanted}")
-        if options.candidates > 1 and declared.writer not in ("text", "image"):
-            raise ConfigError(
-                f"candidates: only words and pictures are compared; the task {task!r} wants {declared.wanted}"
-            )
-        trained = any(t.wanted.of == "space" for t in self.tasks.values()) or self.config.conversion.init is not None
-        if options.candidates > 1 and not trained:
-            raise ConfigError(
-                "candidates are compared in the model's own space, and this one learned none: give it a task that wants space"
-            )
+    def _allowed(
+        self,
+        name: str,
+        options: DecodingConfig,
+        language: str | None,
+        by: str | None,
+        choices: Sequence[str] | None,
+        free: bool,
+    ) -> Sequence[str] | None:
+        """What a task may choose from, where it chooses. Raises ConfigError for what would be passed over in silence."""
+        if name not in self.tasks:
+            find_tasks(self.tasks, None, "", task=name)  # raises, with what there is
+        task = self.tasks[name]
+        check_asked(name, task, self.converter.facts, language, by, choices is not None)
+        if choices is None and not free and task.wanted.of in ("label", "answer"):
+            choices = self.choices(name)
+        check_decoding(name, task, options, choices, self.config)
+        return choices
 
     def readable(self, task: str, record: Record, read: Read = read_bytes) -> MediaError | None:
         """Why a medium that the task reads of this record cannot be read; None where all can."""
@@ -232,7 +230,16 @@ class ConvertingModel(EmbeddingModel):
                 found.append(Converted(items=tuple(catalogue[i].id for i in row)))
         return found
 
-    def _batch(self, task: str, records: Sequence[Record], read: Read, language: str | None, by: str | None) -> Batch:
+    def _batch(
+        self,
+        task: str,
+        records: Sequence[Record],
+        read: Read,
+        language: str | None,
+        by: str | None,
+        decoded: Decoded | None = None,
+    ) -> Batch:
+        """decoded: media of these records that another task has read; what this one reads is added."""
         declared = self.tasks[task]
         examples: list[Example] = []
         for record in records:
@@ -240,7 +247,7 @@ class ConvertingModel(EmbeddingModel):
             if example is None:
                 raise ConfigError(f"{record.id}: the task {task!r} needs {' and '.join(map(str, declared.given))}")
             examples.append(replace(example, language=language, maker=by))
-        arrays = self._decode(records, examples, read)
+        arrays = self._decode(records, examples, read, decoded)
         collator = Collator(
             task, declared, self.config, self.converter.facts, self.tokenizer,
             lambda m, r, i: arrays[m, r, i], lambda *_: None, lambda _: np.zeros((0, 0), np.int64),
@@ -250,14 +257,16 @@ class ConvertingModel(EmbeddingModel):
         return to_device(batch, self.device)
 
     def _decode(
-        self, records: Sequence[Record], examples: Sequence[Example], read: Read
-    ) -> dict[tuple[str, int, int], NDArray[np.uint8]]:
-        arrays: dict[tuple[str, int, int], NDArray[np.uint8]] = {}
+        self, records: Sequence[Record], examples: Sequence[Example], read: Read, decoded: Decoded | None = None
+    ) -> Decoded:
+        arrays = {} if decoded is None else decoded
         with threadpool_limits(1, "blas"):
             for position, (record, example) in enumerate(zip(records, examples, strict=True)):
                 for modality, items in example.media.items():
                     decode = decoder(modality, self.config.model)[0]
                     for index, _ in items:
+                        if (modality, position, index) in arrays:
+                            continue
                         try:
                             arrays[modality, position, index] = decode(read(getattr(record, modality)[index]))
                         except MediaError as error:
@@ -300,6 +309,15 @@ class ConvertingModel(EmbeddingModel):
 def decoding_of(asked: DecodingConfig | Mapping[str, Any] | None) -> DecodingConfig:
     """Raises ConfigError for settings that there are not."""
     return asked if isinstance(asked, DecodingConfig) else validate(DecodingConfig, asked or {}, "decoding")
+
+
+def is_live(tasks: Sequence[str], decoding: DecodingConfig) -> bool:
+    """Whether what is written is known to stay while it is written: beams, candidates and several tasks are chosen from at the end."""
+    return len(tasks) == 1 and decoding.kind != "beam" and decoding.candidates == 1
+
+
+def _sureness(made: Converted) -> float:
+    return -math.inf if made.score is None else made.score
 
 
 def _words(text: str | None) -> str:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import math
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +10,32 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from chiasm.batches.conversion import ConversionFacts
-from chiasm.config import RunConfig, dump_config, load_kept
-from chiasm.errors import ConfigError, ModelError
-from chiasm.modalities.modality import word_scale
+from chiasm.config import RunConfig, dump_config
 from chiasm.modalities.text import Tokenizer
 from chiasm.nn.adapters import adapt
 from chiasm.systems.converter import Converter, check_converts, make_converter
 from chiasm.train import checkpoint
+from chiasm.train.beginning import Beginning, give, read_beginning
 from chiasm.train.card import model_card
 from chiasm.train.conversion_data import VALIDATED, JointMaker, prepare_conversion
 from chiasm.train.distributed import World
 from chiasm.train.media import Progress
 from chiasm.train.optimizer import Optimizer
+from chiasm.train.shape import (
+    CONVERSION_FILE,
+    describe_conversion,
+    facts_of,
+    load_quantizers,
+    made_of,
+    make_quantizer,
+    read_quantizer,
+    read_shape,
+)
 from chiasm.train.step import StepResult, guarded_step, to_device
-from chiasm.train.system_model import read_system
 from chiasm.types import Batch
 
-CONVERSION_FILE = "conversion.json"
-"""What a converting checkpoint's shape depends on beside config.yaml: modalities, facts, quantisers."""
 CALIBRATED = 512
 """Records by which the inputs are standardised, over all tasks."""
-LEAST_GIVEN = 0.05
-"""The share of a model's numbers that `init` must bring."""
 SPACE_SHOWN = 64
 
 
@@ -56,17 +55,9 @@ class JointJob:
         self.config, self.world, self.device, self.dtype = config, world, device, dtype
         resumed = tokenizer is not None
         self._kept = read_shape(checkpoint.newest(out)) if resumed else None
-        given = None if config.conversion.init is None or resumed else _given(config.conversion.init, config)
-        sizes: Mapping[str, Mapping[str, Any]] = {} if self._kept is None else self._kept["quantizers"]
-        quantizers: dict[str, nn.Module] = {m: make_quantizer(m, size) for m, size in sizes.items()}
-        self._sizes: dict[str, Mapping[str, Any]] = {m: dict(size) for m, size in sizes.items()}
-        check_converts(config, config.conversion.quantizers if self._kept is None else sizes)  # before any data is read
-        if self._kept is None:
-            for modality, run in config.conversion.quantizers.items():
-                quantizers[modality], self._sizes[modality] = _quantizer(modality, Path(run))
-        else:
-            # Codes are made before the model is restored: with the weights that it will have.
-            load_quantizers(quantizers, checkpoint.load(checkpoint.newest(out)).model)
+        init = None if resumed else config.conversion.init
+        given = None if init is None else read_beginning(init, config)
+        quantizers, self._sizes = self._quantizers(given, out)
         if given is not None:
             tokenizer = given.tokenizer
         facts = None if self._kept is None else facts_of(self._kept)
@@ -74,11 +65,34 @@ class JointJob:
         torch.manual_seed(config.train.seed)
         self.model: Converter = make_converter(config, self.data.modalities, self.data.facts, quantizers)
         self._fresh = set(self.model.state_dict())
-        if given is not None:
-            self._fresh = _give(given, self.model, world.leads)
         tune(self.model, config)
+        if given is not None:
+            self._fresh = give(given, self.model, config.conversion, world.leads)
         self.model.to(device)
         self.maker = JointMaker(self.data.train, config)
+
+    def _quantizers(
+        self, given: Beginning | None, out: Path
+    ) -> tuple[dict[str, nn.Module], dict[str, Mapping[str, Any]]]:
+        """The quantisers of the run's codes and their sizes: of its checkpoint, of the runs that are named, or of the run it begins with.
+
+        What is missing is said here, before any data is read."""
+        config = self.config
+        if self._kept is not None:
+            sizes: dict[str, Mapping[str, Any]] = {m: dict(size) for m, size in self._kept["quantizers"].items()}
+            check_converts(config, sizes)
+            made = {m: make_quantizer(m, size) for m, size in sizes.items()}
+            # Codes are made before the model is restored: with the weights that it will have.
+            load_quantizers(made, checkpoint.load(checkpoint.newest(out)).model)
+            return made, sizes
+        named = config.conversion.quantizers
+        coded = {task.writer for task in config.tasks.values()} - set(named)
+        brought = {} if given is None else {m: size for m, size in given.quantizers.items() if m in coded}
+        check_converts(config, {*named, *brought})
+        read = {modality: read_quantizer(modality, Path(run)) for modality, run in named.items()}
+        if given is not None:
+            read |= {m: (made_of(m, size, given.tensors), size) for m, size in brought.items()}
+        return {m: found for m, (found, _) in read.items()}, {m: size for m, (_, size) in read.items()}
 
     def make(self, step: int, part: int, parts: int) -> Batch:
         return self.maker.make(step, part, parts)
@@ -175,115 +189,6 @@ class JointJob:
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         self.model.load_state_dict(dict(tensors))
-
-
-def describe_conversion(
-    modalities: Sequence[str], facts: ConversionFacts, quantizers: Mapping[str, Mapping[str, Any]]
-) -> str:
-    """The contents of CONVERSION_FILE."""
-    whole = {"modalities": list(modalities), "facts": asdict(facts), "quantizers": quantizers}
-    return json.dumps(whole, ensure_ascii=False, indent=1)
-
-
-def read_shape(path: Path) -> dict[str, Any]:
-    """CONVERSION_FILE of a checkpoint. Raises ModelError where it is not there or cannot be understood."""
-    try:
-        whole = json.loads((path / CONVERSION_FILE).read_text(encoding="utf8"))
-        facts_of(whole)
-    except FileNotFoundError:
-        raise ModelError(f"{path}: holds no {CONVERSION_FILE}: it is no converting model's checkpoint") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path / CONVERSION_FILE}: cannot be understood: {error}") from None
-    return whole
-
-
-def facts_of(shape: Mapping[str, Any]) -> ConversionFacts:
-    facts = shape["facts"]
-    names = {name: tuple(map(str, facts[name])) for name in ("languages", "makers", "objects")}
-    choices = {str(name): tuple(map(str, values)) for name, values in facts["choices"].items()}
-    return ConversionFacts(vocabulary=int(facts["vocabulary"]), choices=choices, **names)
-
-
-def make_quantizer(modality: str, size: Mapping[str, Any]) -> nn.Module:
-    """A quantiser of fresh weights and of this size."""
-    from chiasm.batches.task import Facts
-    from chiasm.config import validate
-    from chiasm.systems.catalogue import find
-
-    spec = find(f"{modality}_quantizer")
-    return spec.make(validate(type(spec.tiny), size, f"{modality} quantizer"), Facts(vocabulary=0)).eval()
-
-
-def load_quantizers(quantizers: Mapping[str, nn.Module], tensors: Mapping[str, Tensor]) -> None:
-    for modality, quantizer in quantizers.items():
-        prefix = f"quantizers.{modality}."
-        quantizer.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
-
-
-def _quantizer(modality: str, run: Path) -> tuple[nn.Module, Mapping[str, Any]]:
-    """The trained quantiser of a run and its size."""
-    try:
-        found = read_system(run)
-    except ModelError as error:
-        raise ModelError(f"conversion.quantizers.{modality}: {error}") from None
-    if found.spec.name != f"{modality}_quantizer":
-        raise ConfigError(
-            f"conversion.quantizers.{modality}={run}: is a run of {found.spec.name}, not of {modality}_quantizer"
-        )
-    return found.model().eval(), found.size.model_dump(mode="json")
-
-
-class _Given:
-    """The weights and the tokenizer that `init` brings."""
-
-    def __init__(self, path: Path, tensors: Mapping[str, Tensor], tokenizer: Tokenizer) -> None:
-        self.path, self.tensors, self.tokenizer = path, tensors, tokenizer
-
-
-def _given(run: str, mine: RunConfig) -> _Given:
-    path = checkpoint.find(Path(run))
-    file = path / "config.yaml"
-    theirs = load_kept(file) if file.is_file() else None  # imported weights have none
-    # Another width is refused for its size.
-    if isinstance(theirs, RunConfig) and theirs.model.width == mine.model.width:
-        scale, codes = word_scale(theirs.model), theirs.conversion.code_scale
-        if not math.isclose(scale, word_scale(mine.model)):
-            raise ConfigError(f"conversion.init={run}: it reads words {scale:g}-fold: set model.text.scale={scale:g}")
-        if _writes_codes(theirs) and _writes_codes(mine) and not math.isclose(codes, mine.conversion.code_scale):
-            raise ConfigError(
-                f"conversion.init={run}: it reads codes {codes:g}-fold: set conversion.code_scale={codes:g}"
-            )
-    tensors = checkpoint.load(path).model
-    if not (path / CONVERSION_FILE).is_file():  # an embedding run: its whole model is our space
-        tensors = {f"space.{name}": tensor for name, tensor in tensors.items()}
-    return _Given(path, tensors, Tokenizer.load(path / "tokenizer.json"))
-
-
-def _writes_codes(config: RunConfig) -> bool:
-    return any(task.writer in ("image", "audio", "boxes") for task in config.tasks.values())
-
-
-def _give(given: _Given, model: Converter, tell: bool) -> set[str]:
-    """Copy what fits by name and shape; the names of what found nothing."""
-    mine = model.state_dict()
-    # The quantisers are those of the configuration: codes were made with them.
-    fitting = {
-        n: t
-        for n, t in given.tensors.items()
-        if n in mine and mine[n].shape == t.shape and not n.startswith("quantizers.")
-    }
-    share = sum(t.numel() for t in fitting.values()) / sum(t.numel() for t in mine.values())
-    if share < LEAST_GIVEN:
-        raise ModelError(
-            f"conversion.init: only {share:.0%} of this model's numbers fit those of {given.path}: it is of another size"
-        )
-    model.load_state_dict({**mine, **fitting})
-    if tell:
-        print(  # noqa: T201
-            f"init: {len(fitting)} of {len(mine)} tensors come from {given.path} ({share:.0%} of the numbers); the rest begins fresh",
-            file=sys.stderr,
-        )
-    return set(mine) - set(fitting)
 
 
 HEADS = ("writers", "task_tokens", "languages", "makers", "mask", "boxes", "item", "space.heads")

@@ -20,6 +20,7 @@ from chiasm.dataset.table import Table
 from chiasm.errors import ConfigError, DataError, Interrupted
 from chiasm.modalities.text import Tokenizer
 from chiasm.train import checkpoint
+from chiasm.train.beginning import as_begun
 from chiasm.train.distributed import World
 from chiasm.train.embedding import EmbeddingJob
 from chiasm.train.folder import open_run
@@ -62,6 +63,7 @@ def train(config: AnyRunConfig, out: Path, *, resume: bool = False, progress: Pr
     if under_torchrun():
         world = World.join(config.train.device)
         try:
+            config = config if resume else as_begun(config, world.leads)
             with open_run(out, config, resume, world) as kept:
                 return train_as(world, kept, out, progress if world.leads else None)
         finally:
@@ -75,7 +77,7 @@ def train(config: AnyRunConfig, out: Path, *, resume: bool = False, progress: Pr
                 "train": settings.model_copy(update={"processes": number}),
             }
         )
-        config = _absolute(config)
+        config = _absolute(as_begun(config))
     with open_run(out, config, resume, World()) as kept, workers(out, int(kept.train.processes)) as world:
         try:
             return train_as(world, kept, out, progress)
@@ -165,7 +167,7 @@ def _absolute(config: AnyRunConfig) -> AnyRunConfig:
     """With absolute paths: a run is resumed from wherever its user stands."""
 
     def whole(path: str) -> str:
-        return str(Path(path).resolve())
+        return path if checkpoint.means_shipped(Path(path)) else str(Path(path).resolve())
 
     changed: dict[str, Any] = {"data": config.data.model_copy(update={"table": absolute(config.data.table)})}
     if isinstance(config, RunConfig):

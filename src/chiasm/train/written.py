@@ -21,10 +21,8 @@ from chiasm.nn.fill import fill
 from chiasm.nn.generate import Generated, generate
 from chiasm.objectives.dense_detection import read_cells
 from chiasm.systems.converter import Converter, Reader
+from chiasm.train.asked import SCORED
 from chiasm.types import Batch, Converted, Items, ScoredBox
-
-SCORED = 256
-"""Choices up to which each one's probability is computed; of more, the decoder is only kept to them."""
 
 
 class Decoder:
@@ -61,28 +59,39 @@ class Decoder:
             return self._chosen(batch, choices, options)
         writer = self.model.writer(task)
         if task.order == "parallel":
-            codes = fill(
-                lambda codes, known: self.model.filling(batch, self.dtype, codes, known),
-                len(batch.ids),
-                writer.length,
-                writer.sizes,
-                rounds,
-                options,
-                rows=rows,
-                device=batch.identity.device,
-            )
-            length = torch.full((len(codes),), writer.length, device=codes.device)
-            if writer.end is not None:
-                ended = codes[..., 0] == writer.end
-                length = torch.where(ended.any(1), ended.int().argmax(1), length)
-            made = Generated(codes, length, torch.zeros(len(codes)))
-        else:
-            made = self._written(batch, writer, options, choices, rows, stream)
+            codes, length = self._filled(batch, writer, options, rows, rounds)
+            # Each code was likely beside those known when it was kept: not the probability of the whole.
+            unknown = [None] * len(codes)
+            return self._pictures(codes, unknown) if task.writer == "image" else self._sounds(codes, length, unknown)
+        made = self._written(batch, writer, options, choices, rows, stream)
         if task.writer == "text":
             return self._texts(made, choices or (), self.model.steps(task))
         if task.writer == "boxes":
             return self._boxes(batch, made, options.candidates)
-        return self._pictures(made) if task.writer == "image" else self._sounds(made)
+        scores = made.score.tolist()
+        if task.writer == "image":
+            return self._pictures(made.codes, scores)
+        return self._sounds(made.codes, made.length, scores)
+
+    def _filled(
+        self, batch: Batch, writer: Writer, options: DecodingConfig, rows: Sequence[int] | None, rounds: int
+    ) -> tuple[Tensor, Tensor]:
+        """Codes filled in in parallel, int64 [R, L, G], and the steps before the end of each, int64 [R]."""
+        codes = fill(
+            lambda codes, known: self.model.filling(batch, self.dtype, codes, known),
+            len(batch.ids),
+            writer.length,
+            writer.sizes,
+            rounds,
+            options,
+            rows=rows,
+            device=batch.identity.device,
+        )
+        length = torch.full((len(codes),), writer.length, device=codes.device)
+        if writer.end is not None:
+            ended = codes[..., 0] == writer.end
+            length = torch.where(ended.any(1), ended.int().argmax(1), length)
+        return codes, length
 
     def _written(
         self,
@@ -153,15 +162,15 @@ class Decoder:
         texts = [spelled.get(tuple(row), text) for row, text in zip(rows, self.tokenizer.decode(rows), strict=True)]
         return [Converted(text=text, score=score) for text, score in zip(texts, made.score.tolist(), strict=True)]
 
-    def _pictures(self, made: Generated) -> list[Converted]:
-        pictures: NDArray[np.uint8] = self.model.quantizers["image"].decode(made.codes).cpu().numpy()  # type: ignore[operator]
-        return [Converted(image=p, score=s) for p, s in zip(pictures, made.score.tolist(), strict=True)]
+    def _pictures(self, made: Tensor, scores: Sequence[float | None]) -> list[Converted]:
+        pictures: NDArray[np.uint8] = self.model.quantizers["image"].decode(made).cpu().numpy()  # type: ignore[operator]
+        return [Converted(image=p, score=s) for p, s in zip(pictures, scores, strict=True)]
 
-    def _sounds(self, made: Generated) -> list[Converted]:
+    def _sounds(self, made: Tensor, length: Tensor, scores: Sequence[float | None]) -> list[Converted]:
         quantizer = self.model.quantizers["audio"]
         frames = int(quantizer.frames_per_step)  # type: ignore[arg-type]
         found: list[Converted] = []
-        for codes, steps, score in zip(made.codes, made.length.tolist(), made.score.tolist(), strict=True):
+        for codes, steps, score in zip(made, length.tolist(), scores, strict=True):
             if steps == 0:
                 mel = np.zeros((1, MELS), np.uint8)
             else:
