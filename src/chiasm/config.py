@@ -136,7 +136,10 @@ class TextConfig(Section):
         default=None,
         description="what word vectors, which also write, are multiplied by where they are read; None: √width, so that they count in the stream",
     )
-    drop: Fraction = Field(default=0.1, description="share of a text's tokens left out in training (word dropout)")
+    drop: Fraction = Field(
+        default=0.1,
+        description="share of the tokens left out of a text that is given, in training to embed; tasks.NAME.word_dropout is of what is written",
+    )
     layers: Positive | None = Field(
         default=None, description="blocks this modality passes (the last ones of a shared trunk); None: all"
     )

@@ -418,7 +418,9 @@ def test_a_share_of_what_was_written_is_hidden_in_training_only() -> None:
     assert len({tuple(row) for row in recalled.tolist()}) > 5, "each example has its own"
     assert "recalled" not in laid(of, examples[:2]).labels
     asking = task(["image", "question"], "answer", together=2, word_dropout=0.5)
-    shared = laid(asking, [first(THING, asking)] * 64, Draws(0, 0, 64, slice(None))).labels["recalled"]
+    shared = laid(asking, [first(THING, asking)] * 64, Draws(0, 0, 64, slice(None)), records=[1] * 64).labels[
+        "recalled"
+    ]
     assert len(shared) == 128 and not torch.equal(shared[::2], shared[1::2]), "questions of one record have their own"
     plain = laid(task(["text"], "image"), examples, Draws(0, 0, n, slice(None)), records=[1] * n)
     assert "recalled" not in plain.labels and torch.equal(plain.items["wanted"].value, wanted.value)

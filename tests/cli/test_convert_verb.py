@@ -15,14 +15,12 @@ from cli_cases import TINY, Made, as_json, chiasm, ok
 from PIL import Image
 
 import chiasm as library
-from chiasm import DecodingConfig, Media, Question, Record, Text, errors, load
+from chiasm import DecodingConfig, Media, Question, Record, errors, load
 from chiasm.api import run_config
 from chiasm.cli.convert import decoding
 from chiasm.cli.convert_given import Given, read_dialogue, read_given
 from chiasm.cli.convert_job import Job
 from chiasm.cli.convert_written import SHOWN, draw_boxes, mask_png
-from chiasm.declare import TaskConfig
-from chiasm.train.abilities import find_task, record_for
 from chiasm.train.converting import ConvertingModel
 from chiasm.train.run import train
 from chiasm.types import ScoredBox
@@ -179,7 +177,7 @@ def test_questions_labels_languages_and_choices(both: Trained) -> None:
     chosen = as_json("convert", both.run, *asked, "--choice", "one", "--choice", "two")["results"][0]
     assert set(chosen["scores"]) == {"one", "two"}
     assert sum(chosen["scores"].values()) == pytest.approx(1, abs=1e-5)
-    kinds = as_json("convert", both.run, "--text", "a cow", "--to", "label")["results"][0]
+    kinds = as_json("convert", both.run, "--text", "a cow", "--to", "label:kind")["results"][0]
     assert kinds["text"] in load_model(both).choices("kind")
     best = as_json("convert", both.run, "--image", picture, "--candidates", 3)["results"]
     assert len(best) == 1
@@ -215,12 +213,15 @@ def test_a_dialogue_is_a_record(both: Trained) -> None:
     ("arguments", "code", "message"),
     [
         ([], 2, "nothing to convert"),
-        (["--text", "a", "--to", "boxes"], 2, "error:   caption (image → text.en)"),
+        (["--text", "a", "--to", "boxes"], 2, "add --image and leave out --text; from text it makes"),
         (["--text", "a", "--task", "drew"], 2, "no task 'drew'"),
         (["--text", "a", "--task", "draw", "--to", "text"], 2, "wants image, not text"),
         (["--text", "a", "--task", "space"], 2, "vectors"),
-        (["--text", "a", "--to", "smell"], 2, "smell"),
-        (["--text", "a", "--language", "fr"], 2, "no text of that in 'fr'; it does in de"),
+        (["--text", "a", "--to", "smell"], 2, "no field 'smell'"),
+        (["--text", "a", "--to", "label:tone"], 2, "cannot make label:tone from text"),
+        (["--text", "a", "--to", "label", "--top-k", "3"], 2, "kind=sample: of no effect"),
+        (["--text", "a", "--to", "text.de", "--language", "fr"], 2, "in de, not in fr"),
+        (["--text", "a", "--language", "fr"], 2, "no text from that in 'fr'; it does in de"),
         (["--text", "a", "--to", "audio", "--by", "nobody"], 2, "no voice 'nobody'"),
         (["--text", "a", "--to", "image", "--choice", "b"], 2, "choices are words"),
         (["--text", "a", "--text", "b", "--image", "1", "--image", "2", "--image", "3"], 2, "one for all"),
@@ -228,7 +229,7 @@ def test_a_dialogue_is_a_record(both: Trained) -> None:
         (["--image", "PICTURES/*.jpg"], 3, "no file fits"),
         (["--video", "PICTURES"], 3, "no video files"),
         (["--text", "a", "--kind", "greedy", "--top-k", "3"], 2, "--top-k: of no effect"),
-        (["--text", "a", "--beams", "0"], 2, "decoding: 'beams'"),
+        (["--text", "a", "--beams", "0"], 2, "--beams 0: should be greater than 0"),
         (["--text", "a", "--to", "audio", "--out", "x.mp3"], 2, "written as .wav"),
         (["--text", "a", "--to", "audio", "--candidates", "2"], 2, "only words and pictures are compared"),
     ],
@@ -302,32 +303,6 @@ def test_decoding_takes_the_kind_that_its_options_need() -> None:
     assert decoding({"guidance": 2.0}).kind == "greedy"
 
 
-def test_the_task_that_needs_most_of_what_is_given_is_chosen() -> None:
-    def task(given: list[str], wanted: str) -> TaskConfig:
-        return TaskConfig.model_validate({"given": given, "wanted": wanted})
-
-    tasks = {
-        "de": task(["text.en", "image?"], "text.de"),
-        "fr": task(["text.en", "image?"], "text.fr"),
-        "ask": task(["image", "question"], "answer"),
-        "mood": task(["text"], "label:mood"),
-    }
-    assert find_task(tasks, {"text", "image"}, "text") == "ask"
-    assert find_task(tasks, {"text"}, "text", language="fr") == "fr"
-    assert find_task(tasks, {"text"}, "label") == "mood"
-    with pytest.raises(errors.ConfigError, match="several tasks make text of that: de, fr"):
-        find_task(tasks, {"text"}, "text")
-    with pytest.raises(errors.ConfigError, match=r"model\.recommend"):
-        find_task(tasks, {"text"}, "item")
-
-
-def test_what_is_given_is_of_the_kind_that_the_task_reads() -> None:
-    task = TaskConfig.model_validate({"given": ["text:summary", "audio:speech"], "wanted": "label:mood"})
-    record = record_for(task, text="a", audio=b"sound")
-    assert record.texts == (Text("a", None, "summary"),)
-    assert record.audio == (Media(data=b"sound", kind="speech"),)
-
-
 def test_boxes_are_drawn_where_they_are() -> None:
     picture = io.BytesIO()
     Image.new("RGB", (64, 32), "white").save(picture, "PNG")
@@ -358,7 +333,9 @@ def test_a_terminal_sees_a_text_as_it_is_written(both: Trained, monkeypatch: pyt
     picture = str(next(both.pictures.iterdir()))
     text = model.convert(image=picture).text
     monkeypatch.setattr(sys, "stdout", Terminal())
-    Job(model, "caption", [Given("a", {"image": picture})], DecodingConfig(), None, None, None, False).run(None, False)
+    Job(model, ["caption"], [Given("a", {"image": picture})], DecodingConfig(), None, None, None, False).run(
+        None, False
+    )
     assert "".join(writes) == f"{text}\n"
     assert len(writes) > 1
 

@@ -406,6 +406,7 @@ def test_pictures_and_sounds_are_filled_in_in_parallel(model: Converter) -> None
     drawn = [decoder.write(batch("paint", given_of("paint")), DecodingConfig(kind="sample", seed=s)) for s in (0, 0, 1)]
     assert [d[0].image.shape for d in drawn] == [(SIDE, SIDE, 3)] * 3  # type: ignore[union-attr]
     assert all(np.array_equal(a.image, b.image) for a, b in zip(drawn[0], drawn[1], strict=True))  # type: ignore[arg-type]
+    assert {one.score for row in drawn for one in row} == {None}, "what comes in parallel has no probability as a whole"
     given = batch("hum", {"text": texts([4] * 12)}, 12)
     found = decoder.write(given, DecodingConfig(kind="sample", seed=2), rounds=2)
     writer = model.writer(model.tasks["hum"])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,19 +17,17 @@ if TYPE_CHECKING:
     from chiasm.train.converting import ConvertingModel
 
 
-class Kind(StrEnum):
-    """How what comes next is chosen."""
-
-    greedy = "greedy"
-    sample = "sample"
-    beam = "beam"
+KINDS = ("greedy", "sample", "beam")
+"""How what comes next is chosen."""
 
 
 def convert(
     run: Annotated[
         str, typer.Argument(help="A run with tasks; `starter` is the checkpoint that is shipped.", metavar="RUN")
     ] = "starter",
-    text: Annotated[list[str] | None, typer.Option(help="A text, or the question to answer.", metavar="TEXT")] = None,
+    text: Annotated[
+        list[str] | None, typer.Option(help="A text or a file of one, or the question to answer.", metavar="TEXT|F")
+    ] = None,
     image: Annotated[
         list[str] | None,
         typer.Option(help='A picture, a folder of them, or a quoted pattern ("a/*.png").', metavar="F"),
@@ -58,7 +56,10 @@ def convert(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")] = False,
     kind: Annotated[
-        Kind | None, typer.Option(help="How it is decoded.  [default: greedy, or what the options below need]")
+        str | None,
+        typer.Option(
+            help="How it is decoded.  [default: greedy, or what the options below need]", metavar="|".join(KINDS)
+        ),
     ] = None,
     temperature: Annotated[float | None, typer.Option(help="sample: above 1 wilder, below 1 safer.")] = None,
     top_k: Annotated[int | None, typer.Option(help="sample: from so many likeliest.", metavar="K")] = None,
@@ -70,7 +71,9 @@ def convert(
     candidates: Annotated[
         int | None, typer.Option(help="Write so many, keep the one that fits what was given best.", metavar="N")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="sample: the same seed gives the same result.", metavar="N")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="sample: the same seed gives the same result.  [default: 0]", metavar="N")
+    ] = None,
     listing: Annotated[bool, typer.Option("--list", help="Say what the run can convert, and end.")] = False,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
     as_json: Json = False,
@@ -79,25 +82,44 @@ def convert(
 
     Words go to stdout, or with --out into files; pictures (PNG) and sounds (WAV) into files. An input that cannot be read is named, the
     others go on, and the exit code is 3.
-    """
-    from chiasm.cli.convert_given import read_given
-    from chiasm.cli.convert_job import Job
-    from chiasm.errors import ConfigError, DataError
-    from chiasm.train.abilities import target_of
 
-    named = {"kind": kind and kind.value, "temperature": temperature, "top_k": top_k, "top_p": top_p, "beams": beams}
-    options = decoding({**named, "guidance": guidance, "candidates": candidates, "seed": seed})
+    \b
+    Examples:
+      chiasm convert --list
+      chiasm convert --image cat.png
+      chiasm convert --image cat.png --text "What is it?" --to answer
+      chiasm convert --image "photos/*.png" --to boxes --out found
+      chiasm convert runs/any --text "a red disc" --to image --out disc.png
+    """
+    from chiasm.cli.convert_given import check_there, mistaken, note_texts, read_given
+    from chiasm.cli.convert_job import Job
+    from chiasm.cli.convert_written import ENDINGS, plan
+    from chiasm.errors import ConfigError, DataError
+
+    if (mistake := mistaken(run)) is not None:
+        raise ConfigError(mistake)
+    named = {"kind": kind, "temperature": temperature, "top_k": top_k, "top_p": top_p, "beams": beams, "seed": seed}
+    options = decoding({**named, "guidance": guidance, "candidates": candidates})
+    if listing:
+        if text or image or audio or video or record:
+            raise ConfigError("--list only says what the run can convert: leave it out to convert what is given")
+        _list(open_model(run, device.value), as_json)
+        return
+    # Whatever can be said without the model is said before it is loaded.
     given = read_given(text or (), {"image": image or (), "audio": audio or (), "video": video or ()}, record or ())
-    if not given and not listing:
+    if not given:
         raise ConfigError(
             "nothing to convert: give --text, --image, --audio, --video or --record; --list says what fits"
         )
-    model = open_model(run, device.value)
-    if listing:
-        _list(model, as_json)
-        return
-    parts = {"turns"} if record else set(given[0].parts)
+    check_there(given)
+    note_texts(text or ())
+    from chiasm.train.abilities import target_of
+
     target = target_of(to or "text", language)
+    if task is None and target.of in ENDINGS:
+        plan(target.of, given, out, overwrite)
+    model = open_model(run, device.value)
+    parts = {"turns"} if record else set(given[0].parts)
     names = model.tasks_for(parts, to or "text", task, target.language)
     if to is not None or task is not None:
         _check_target(model, names[0], None if to is None else target)
@@ -114,15 +136,17 @@ def convert(
 
 
 def open_model(run: str, device: str) -> ConvertingModel:
-    """Raises ModelError where the run does not convert."""
+    """Raises ModelError where the run does not convert, ConfigError where there is no such device."""
     from chiasm.api import load
     from chiasm.errors import ModelError
     from chiasm.train.converting import ConvertingModel
+    from chiasm.train.machine import choose_device
     from chiasm.train.model import NO_TASKS
     from chiasm.train.system_model import holds_system
 
     if holds_system(Path(run)):
         raise ModelError(f"{run}: a run of a named system; only runs of the chiasm model with tasks convert")
+    choose_device(device)
     model = load(run, device=device)
     if not isinstance(model, ConvertingModel):
         raise ModelError(f"{run}: {NO_TASKS}")
@@ -131,27 +155,45 @@ def open_model(run: str, device: str) -> ConvertingModel:
 
 def decoding(asked: Mapping[str, Any]) -> DecodingConfig:
     """The options that were given; without `kind`, the one that they need. Raises ConfigError where they contradict each other."""
-    from chiasm.config import DecodingConfig, validate
+    from pydantic import ValidationError
+
+    from chiasm.config import DecodingConfig
     from chiasm.errors import ConfigError
 
     tree = {name: value for name, value in asked.items() if value is not None}
+    if tree.get("kind", "greedy") not in KINDS:
+        near = difflib.get_close_matches(str(tree["kind"]), KINDS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(KINDS)}"
+        raise ConfigError(f"--kind {tree['kind']}: no such kind; {hint}")
     sampling = [name for name in ("temperature", "top_k", "top_p") if name in tree]
     needed = "beam" if "beams" in tree else "sample" if sampling or tree.get("candidates", 1) > 1 else "greedy"
     kind = tree.setdefault("kind", needed)
-    idle = sampling if kind != "sample" else []
+    idle = sampling + [name for name in ("seed",) if name in tree] if kind != "sample" else []
     idle += ["beams"] if "beams" in tree and kind != "beam" else []
     if idle:
         named = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
-        raise ConfigError(f"{named}: of no effect with --kind {kind}")
-    return validate(DecodingConfig, tree, "decoding")
+        raise ConfigError(
+            f"{named}: of no effect with --kind {kind}" + ("; add --kind sample" if idle == ["seed"] else "")
+        )
+    try:
+        return DecodingConfig.model_validate(tree)
+    except ValidationError as error:
+        lines = [_as_option(item["loc"], item["msg"], item["input"]) for item in error.errors()]
+        raise ConfigError("\n".join(lines)) from None
+
+
+def _as_option(place: tuple[int | str, ...], message: str, value: object) -> str:
+    """What is wrong with a setting, in the words of the command line."""
+    if not place:  # two do not fit together: the message begins with the name of one
+        return f"--{message.removeprefix('Value error, ')}"
+    shown = f"{value:g}" if isinstance(value, float) else value
+    return f"--{str(place[0]).replace('_', '-')} {shown}: {message.removeprefix('Input ')}"
 
 
 def _check_target(model: ConvertingModel, name: str, to: RecordField | None) -> None:
     from chiasm.errors import ConfigError
 
     wanted = model.tasks[name].wanted
-    if wanted.of in ("space", "item"):
-        raise ConfigError(f"the task {name!r} gives vectors: use model.embed or model.recommend in Python")
     if to is None or (to.of == "text" and to.name is None and model.tasks[name].writer == "text"):
         return
     if to.of != wanted.of or to.name not in (None, wanted.name):
@@ -178,17 +220,22 @@ def _list(model: ConvertingModel, as_json: bool) -> None:
     from rich.table import Table as Grid
     from rich.text import Text
 
+    from chiasm.train.abilities import IN_PYTHON
+
     grid = Grid(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("task", "given", "wanted", "choices"):
         grid.add_column(name, justify="right" if name == "choices" else "left")
+    idle: list[str] = []
     for name, task in model.tasks.items():
         count = len(model.choices(name))
         grid.add_row(
             *map(Text, (name, ", ".join(map(str, task.given)), str(task.wanted), f"{count:,}" if count else ""))
         )
+        idle += [name] if task.wanted.of in ("space", "item") else []
     lines = [
         f"{what}: {', '.join(values)}"
         for what, values in (("languages", facts.languages), ("voices", facts.makers), ("objects", facts.objects))
         if values
     ]
+    lines += [f"{', '.join(idle)}: {IN_PYTHON}"] if idle else []
     show(grid, *lines)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
+from chiasm.cli.output import say
 from chiasm.config import validate
-from chiasm.errors import ConfigError, DataError
+from chiasm.errors import ConfigError, DataError, MediaError
+from chiasm.modalities.media import read_bytes
 from chiasm.sections import Section
-from chiasm.sources.folder import KINDS
+from chiasm.sources.folder import KINDS, MAX_TEXT_BYTES
 from chiasm.types import Media, Question, Record
 
 MOST_BYTES = 2**20
@@ -24,11 +28,32 @@ MOST_BYTES = 2**20
 @dataclass(frozen=True)
 class Given:
     """One conversion's input. name: what its output is called · parts: text, image, audio, video as they were given, or the dialogue's
-    file under "record" · dialogue: what that file says."""
+    file under "record" · dialogue: what that file says · alike: whether another input has a file of the same stem."""
 
     name: str
     parts: Mapping[str, str]
     dialogue: Record | None = None
+    alike: bool = False
+
+    @property
+    def shown(self) -> str:
+        """What its line of a batch begins with."""
+        return next((path for path in self.files if self.alike), self.name)
+
+    @property
+    def files(self) -> list[str]:
+        """Those that it is read from."""
+        return [value for of, value in self.parts.items() if of != "text" or is_file(value)]
+
+    def words(self) -> str | None:
+        """The text, or what its file says. Raises MediaError for a file that is no text."""
+        value = self.parts.get("text")
+        if value is None or not is_file(value):
+            return value
+        try:
+            return read_bytes(Media(path=value), limit=MAX_TEXT_BYTES).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise MediaError("encoding", f"{value}: not UTF-8: {error.reason} at byte {error.start}") from None
 
     def part(self, name: str) -> str | None:
         return self.parts.get(name)
@@ -67,6 +92,32 @@ def read_given(texts: Sequence[str], media: Mapping[str, Sequence[str]], dialogu
     return _named_apart(found)
 
 
+def check_there(given: Sequence[Given]) -> None:
+    """Raises MediaError where the only input's file is not there: before a model is loaded for it. Of several the others go on."""
+    for one in given if len(given) == 1 else ():
+        for path in one.files:
+            if one.dialogue is None and not os.path.isfile(path):
+                raise MediaError("missing", f"{path}: no such file")
+
+
+def note_texts(texts: Sequence[str]) -> None:
+    """Says of texts that look like the path of a file or folder that they are taken as words."""
+    for text in texts:
+        if _is_folder(text):
+            say(f"note: --text {text}: a folder; taken as words")
+        elif Path(text).suffix.lower() in KINDS["text"] and not is_file(text):
+            say(f"note: --text {text}: no such file; taken as words")
+
+
+def mistaken(run: str) -> str | None:
+    """Why what is given as RUN is none: a file that was to be converted, with what to write instead."""
+    if not os.path.isfile(run):
+        return None
+    option = next((of for of in ("image", "audio", "video", "text") if Path(run).suffix.lower() in KINDS[of]), None)
+    option = "record" if Path(run).suffix.lower() == ".json" else option
+    return f"{run} is a file, not a run" + (f"; did you mean --{option} {run}?" if option else "")
+
+
 def read_dialogue(path: Path) -> Record:
     """`{"turns": [{"question": …, "answer": …, "image": PATH, "audio": PATH}, …]}` as a record; the last turn's answer is what is asked for.
 
@@ -102,11 +153,11 @@ def _expand(modality: str, values: Sequence[str]) -> list[str]:
     found: list[str] = []
     for value in values:
         path = Path(value)
-        if path.is_dir():
+        if _is_folder(value):
             files = sorted(str(p) for p in path.iterdir() if p.suffix.lower() in KINDS[modality] and p.is_file())
             if not files:
                 raise DataError(f"{value}: no {modality} files ({' '.join(KINDS[modality])}) in this folder")
-        elif not path.exists() and re.search(r"[*?\[]", value):
+        elif not is_file(value) and re.search(r"[*?\[]", value):
             root = Path(path.anchor or ".")
             files = sorted(str(p) for p in root.glob(str(path.relative_to(path.anchor))) if p.is_file())
             if not files:
@@ -117,8 +168,20 @@ def _expand(modality: str, values: Sequence[str]) -> list[str]:
     return found
 
 
+def is_file(text: str) -> bool:
+    """Whether a text is the path of a file; any text may be asked, also one too long for a path."""
+    return os.path.isfile(text)
+
+
+def _is_folder(text: str) -> bool:
+    try:
+        return Path(text).is_dir()
+    except OSError:
+        return False
+
+
 def _name(value: str, of: str) -> str:
-    if of != "text":
+    if of != "text" or is_file(value):
         return Path(value).stem
     words = re.sub(r"[^\w]+", "-", value.casefold()).strip("-")
     return words[:40].strip("-") or "text"
@@ -128,11 +191,12 @@ def _named_apart(found: Sequence[Given]) -> list[Given]:
     """The second of a name is called NAME-2, and so on."""
     taken: set[str] = set()
     apart: list[Given] = []
+    often = Counter(given.name for given in found)
     for given in found:
         name, number = given.name, 1
         while name in taken:
             number += 1
             name = f"{given.name}-{number}"
         taken.add(name)
-        apart.append(Given(name, given.parts, given.dialogue))
+        apart.append(replace(given, name=name, alike=often[given.name] > 1))
     return apart

@@ -78,15 +78,17 @@ class Job:
             if place not in records:
                 continue
             result = made[place]
-            entry = entry_of(given, result, target)
+            entry = entry_of(given, result, str(self.task.wanted), target)
             self.entries[place] = entry
             self.kept[result.task or self.tasks[0]] += 1
+            if result.text == "":
+                say(f"note: {given.shown}: nothing was written: the result is an empty text")
             if target is not None:
                 image = given.part("image")
                 picture = None if image is None or result.boxes is None else read_bytes(Media(path=image))
                 write(target, result, entry, picture)
             elif not self.as_json and not shown:
-                lead = f"{given.name}\t" if len(self.given) > 1 else ""
+                lead = f"{given.shown}\t" if len(self.given) > 1 else ""
                 sys.stdout.write("".join(f"{lead}{line}\n" for line in lines_of(result)))
                 sys.stdout.flush()
 
@@ -98,17 +100,18 @@ class Job:
             try:
                 record = given.dialogue or record_for(
                     self.task,
-                    id=" ".join(given.parts.values())[:200],
-                    text=given.part("text"),
+                    id=next(iter(given.files), given.name),
+                    text=given.words(),
                     image=given.part("image"),
                     audio=given.part("audio"),
                     video=given.part("video"),
                 )
                 if (error := self.model.readable(self.tasks[0], record)) is not None:
                     raise error
-            except MediaError as error:
+            except MediaError as found_error:
+                error = _of_file(found_error, given)
                 if len(self.given) == 1:
-                    raise
+                    raise error from None
                 self.failed.add(place)
                 self.entries[place] = {"given": dict(given.parts), "error": error.reason, "message": str(error)}
                 say(f"left out: {error}")
@@ -149,3 +152,10 @@ class Job:
         if told:
             sys.stdout.write((results[0].text or "").removeprefix(told) + "\n")
         return dict(zip(places, results, strict=True)), bool(told)
+
+
+def _of_file(error: MediaError, given: Given) -> MediaError:
+    """A dialogue's error names its file, and not only what the file names."""
+    if given.dialogue is None:
+        return error
+    return MediaError(error.reason, f"{given.parts['record']}: {str(error).removeprefix(f'{given.dialogue.id}: ')}")

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from chiasm.cli.convert_given import Given
-from chiasm.cli.output import check_file, check_folder
+from chiasm.cli.output import cannot_write, check_file, check_folder, check_writable, dumped
 from chiasm.errors import ConfigError
 from chiasm.modalities.audio import RATE
 from chiasm.modalities.image import read_image
@@ -39,7 +39,19 @@ TOP = 5
 
 
 def plan(wanted: str, given: Sequence[Given], out: str | None, overwrite: bool) -> list[Path | None]:
-    """Where each result goes; None: only to stdout. Raises ConfigError, before the work, for what cannot be or is there already."""
+    """Where each result goes; None: only to stdout.
+
+    Raises, before the work, ConfigError for what cannot be or is there already, MachineError for what cannot be written."""
+    try:
+        targets = _targets(wanted, given, out, overwrite)
+    except OSError as error:  # a name too long, a folder that may not be read
+        raise cannot_write(Path(out or "."), error) from None
+    for folder_file in {target.parent: target for target in targets if target is not None}.values():
+        check_writable(folder_file)
+    return targets
+
+
+def _targets(wanted: str, given: Sequence[Given], out: str | None, overwrite: bool) -> list[Path | None]:
     endings = ENDINGS[wanted]
     if out is None:
         if wanted not in ("image", "audio"):
@@ -64,15 +76,18 @@ def plan(wanted: str, given: Sequence[Given], out: str | None, overwrite: bool) 
     return list(targets)
 
 
-def entry_of(given: Given, made: Converted, written: Path | None) -> dict[str, Any]:
-    """A result as JSON."""
+def entry_of(given: Given, made: Converted, wanted: str, written: Path | None) -> dict[str, Any]:
+    """A result as JSON. wanted: the task's field."""
     entry: dict[str, Any] = {"given": dict(given.parts)}
     if made.task is not None:
         entry["task"] = made.task
+    entry["wanted"] = wanted
     if made.text is not None:
         entry["text"] = made.text
     if made.boxes is not None:
-        entry["boxes"] = [asdict(box) for box in made.boxes]
+        entry["boxes"] = [
+            {k: round(v, 6) if isinstance(v, float) else v for k, v in asdict(box).items()} for box in made.boxes
+        ]
     if made.mask is not None:
         entry["mask"], entry["names"] = made.mask.tolist(), list(made.names)
     if made.image is not None:
@@ -103,21 +118,28 @@ def lines_of(made: Converted) -> list[str]:
 
 
 def write(path: Path, made: Converted, entry: Mapping[str, Any], picture: bytes | None) -> None:
-    """picture: what was given, for boxes to be drawn into."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix.lower() == ".json":
-        path.write_text(json.dumps(entry, ensure_ascii=False, indent=2) + "\n", encoding="utf8")
-    elif made.image is not None:
-        path.write_bytes(_png(Image.fromarray(made.image)))
-    elif made.audio is not None:
-        path.write_bytes(write_wav(made.audio))
-    elif made.boxes is not None:
+    """picture: what was given, for boxes to be drawn into. Raises MachineError."""
+    data = _bytes(path.suffix.lower(), made, entry, picture)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
+def _bytes(ending: str, made: Converted, entry: Mapping[str, Any], picture: bytes | None) -> bytes:
+    if ending == ".json":
+        return dumped(entry).encode("utf8", "backslashreplace")
+    if made.image is not None:
+        return _png(Image.fromarray(made.image))
+    if made.audio is not None:
+        return write_wav(made.audio)
+    if made.boxes is not None:
         assert picture is not None  # a task that finds boxes is given a picture
-        path.write_bytes(draw_boxes(picture, made.boxes))
-    elif made.mask is not None:
-        path.write_bytes(mask_png(made.mask, made.names))
-    else:
-        path.write_text((made.text or "") + "\n", encoding="utf8")
+        return draw_boxes(picture, made.boxes)
+    if made.mask is not None:
+        return mask_png(made.mask, made.names)
+    return f"{made.text or ''}\n".encode("utf8", "backslashreplace")
 
 
 def draw_boxes(data: bytes, boxes: Sequence[ScoredBox]) -> bytes:

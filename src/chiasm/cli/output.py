@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
+import re
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
@@ -15,6 +20,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from chiasm.errors import MachineError
+
+_NUMBERS = re.compile(r"\[\n\s+(-?\d+(?:,\n\s+-?\d+)*)\n\s+\]")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
@@ -29,7 +37,14 @@ class Device(StrEnum):
 
 def print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:
     """One JSON object (or one list) on stdout. JSON has no NaN or infinity: they become null."""
-    sys.stdout.write(json.dumps(_finite(value), ensure_ascii=False, indent=2, default=str) + "\n")
+    sys.stdout.write(dumped(value))
+
+
+def dumped(value: Mapping[str, Any] | Sequence[Any]) -> str:
+    """JSON with a line an entry, and lists of whole numbers (the rows of a mask) on one line each."""
+    text = json.dumps(_finite(value), ensure_ascii=False, indent=2, default=str)
+    # A line's end stands for itself outside of strings only: inside of them it is written as \\n.
+    return _NUMBERS.sub(lambda found: "[" + re.sub(r",\n\s+", ", ", found[1]) + "]", text) + "\n"
 
 
 def show(*parts: RenderableType) -> None:
@@ -96,6 +111,34 @@ def check_file(path: Path) -> None:
     if path.is_dir():
         raise ConfigError(f"{path}: a folder, where a file is wanted; choose another --out")
     check_folder(path.parent)
+
+
+def check_writable(path: Path) -> None:
+    """Tries whether the file `path` can be written, its folders made, and leaves nothing behind. Raises MachineError."""
+    new = [folder for folder in path.parents if not os.path.lexists(folder)]
+    try:
+        if dead := [folder for folder in path.parents if folder.is_symlink() and not folder.exists()]:
+            raise FileNotFoundError(errno.ENOENT, f"{dead[0]} is a link that leads nowhere")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            with path.open("ab"):
+                pass
+        else:
+            folder = Path(os.path.realpath(path)).parent if path.is_symlink() else path.parent
+            tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise cannot_write(path, error) from None
+    finally:
+        for folder in new:  # the deepest first
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def cannot_write(path: Path, error: OSError) -> MachineError:
+    """What to raise where writing a result failed."""
+    from chiasm.errors import MachineError
+
+    return MachineError(f"cannot write {path}: {error.strerror or error}; choose another --out")
 
 
 def _finite(value: Any) -> Any:

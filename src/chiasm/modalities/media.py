@@ -30,7 +30,7 @@ def read_bytes(media: Media, root: Path | None = None, limit: int = MAX_BYTES) -
     else:
         raise MediaError("missing", "the medium has neither bytes nor a path")
     if not data:
-        raise MediaError("empty", f"{media.path or 'the medium'}: 0 bytes")
+        raise MediaError("empty", f"{media.path}: an empty file" if media.path else "the medium has 0 bytes")
     return data
 
 

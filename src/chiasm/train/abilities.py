@@ -15,6 +15,19 @@ from chiasm.train.model import Medium, as_item
 from chiasm.types import Media, Question, Record, Text
 
 IN_A_LINE = 6
+IN_PYTHON = "in Python only: model.recommend finds items, model.embed gives vectors"
+_OPTIONS = {"turns": "record"}
+"""Of the command line, where they are not called as what they give."""
+_MEANT = {
+    **dict.fromkeys(("speech", "sound", "voice", "spoken", "wav"), "audio"),
+    **dict.fromkeys(("picture", "photo", "drawing", "png", "jpg"), "image"),
+    **dict.fromkeys(("caption", "word", "words", "translation", "transcript", "summary", "txt"), "text"),
+    **dict.fromkeys(("class", "category", "name", "tag"), "label"),
+    **dict.fromkeys(("segmentation", "segments"), "mask"),
+    **dict.fromkeys(("objects", "detection", "box"), "boxes"),
+    **dict.fromkeys(("vector", "vectors", "embedding"), "space"),
+}
+"""What a wanted field is called elsewhere."""
 COMPARED = ("text", "image", "audio")
 """Writers whose results have a log-probability as a whole, by which those of several tasks are compared."""
 
@@ -37,25 +50,21 @@ def find_tasks(
     if task is not None:
         if task not in tasks:
             near = difflib.get_close_matches(task, tasks, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has {abilities(tasks)}"
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(tasks)}"
             raise ConfigError(f"this model has no task {task!r}; {hint}")
         _check_named(task, tasks[task], given, language)
         return (task,)
     target = target_of(to, language)
     if target.of in ("item", "space"):
-        raise ConfigError(f"to={target.of}: items are found with model.recommend, vectors with model.embed")
+        raise ConfigError(f"to {target.of}: {IN_PYTHON}")
     found = _fitting(tasks, given, target, record)
     if not found:
-        said = "a dialogue" if given == {"turns"} else " and ".join(sorted(given or {"that"})) or "nothing"
-        made = target.model_copy(update={"language": None})
-        raise ConfigError(f"this model cannot make {made} of {said}; it can do {abilities(tasks)}")
+        raise ConfigError(_lacking(tasks, given, target))
     groups = _foremost(found, given, target)
     if len(groups) > 1:
         ways = "".join(f"\n  {_way(group, found, given, target)}: {_told(group, tasks)}" for group in groups)
-        raise ConfigError(
-            f"several tasks make {target.of} of that: {', '.join(n for g in groups for n in g)}; say which:{ways}\n"
-            'In Python the same without dashes: language="xx", to="…", task="NAME"'
-        )
+        every = ", ".join(name for group in groups for name in group)
+        raise ConfigError(f"several tasks make {target.of} from {_said(given)}: {every}; say which with one of{ways}")
     return groups[0]
 
 
@@ -68,7 +77,12 @@ def target_of(to: str, language: str | None = None) -> RecordField:
     assert isinstance(field, RecordField)
     if field.of not in get_args(Wanted):
         near = difflib.get_close_matches(field.of, get_args(Wanted), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(get_args(Wanted))}"
+        near = [_MEANT[field.of]] if field.of in _MEANT else near
+        hint = (
+            f"did you mean {near[0]!r}?"
+            if near
+            else f"there are {', '.join(get_args(Wanted))}; a label goes by --to label:NAME, a task by --task NAME"
+        )
         raise ConfigError(f"to: no field {field.of!r}; {hint}")
     if language is not None and field.language not in (None, language):
         raise ConfigError(f"to={to} is in {field.language}, not in {language}: say one of them")
@@ -77,19 +91,20 @@ def target_of(to: str, language: str | None = None) -> RecordField:
 
 def are_one(tasks: Sequence[TaskConfig]) -> bool:
     """Whether tasks want the same and their results can be compared, so that the surest can be taken."""
-    return len(tasks) == 1 or (len({t.wanted for t in tasks}) == 1 and all(map(_compared, tasks)))
+    return len(tasks) == 1 or (len({str(t.wanted) for t in tasks}) == 1 and all(map(_compared, tasks)))
 
 
 def _check_named(name: str, task: TaskConfig, given: set[str] | None, language: str | None) -> None:
     """Nothing that is said is passed over in silence. Raises ConfigError."""
-    read = {_modality(f) for f in task.given}
-    unread = sorted((given or set()) - read) if given != {"turns"} else []
+    if task.wanted.of in ("space", "item"):
+        raise ConfigError(f"the task {name!r} gives {'vectors' if task.wanted.of == 'space' else 'items'}: {IN_PYTHON}")
+    unread = sorted((given or set()) - _read(task)) if given != {"turns"} else []
     if unread:
         raise ConfigError(
             f"the task {name!r} reads {' and '.join(map(str, task.given))}: it has no use for {' and '.join(unread)}"
         )
-    if language is not None and task.wanted.language not in (None, language):
-        raise ConfigError(f"the task {name!r} writes {task.wanted.language}, not {language}")
+    if language is not None and _language(task) not in (None, language):
+        raise ConfigError(f"the task {name!r} writes {_language(task)}, not {language}")
 
 
 def abilities(tasks: Mapping[str, TaskConfig]) -> str:
@@ -135,6 +150,37 @@ def parts_of(record: Record) -> set[str] | None:
     return {"turns"} if len(record.questions) > 1 or any(turn_of(m) is not None for m in media) else None
 
 
+def _lacking(tasks: Mapping[str, TaskConfig], given: set[str] | None, target: RecordField) -> str:
+    """Why no task fits, on one line: what the nearest one needs besides or has no use for, and what can be made of the given instead."""
+    made = target.model_copy(update={"language": None})
+    parts = [f"this model cannot make {made} from {_said(given)}"]
+    makers = [n for n, t in tasks.items() if _fits(t, None, target)]
+    if given is None:
+        parts += [f"the task {n!r} makes it from {_reads(tasks[n])}" for n in makers[:1]]
+    else:
+        changes = {n: (_needed(tasks[n]) - given, given - _read(tasks[n])) for n in makers}
+        if changes:
+            nearest = min(changes, key=lambda n: (bool(changes[n][1]), sum(map(len, changes[n]))))
+            more, less = (", ".join(f"--{_OPTIONS.get(o, o)}" for o in sorted(named)) for named in changes[nearest])
+            todo = " and ".join(f"{what} {named}" for what, named in (("add", more), ("leave out", less)) if named)
+            parts.append(f"the task {nearest!r} makes it from {_reads(tasks[nearest])}: {todo}")
+        able: dict[str, list[str]] = {}
+        for name, task in tasks.items():
+            if task.wanted.of not in ("space", "item") and _needed(task) <= given <= _read(task):
+                able.setdefault(str(task.wanted), []).append(name)
+        listed = ", ".join(f"{wanted} ({', '.join(names)})" for wanted, names in able.items())
+        parts.append(f"from {_said(given)} it makes {listed or 'nothing'}")
+    return "; ".join([*parts, "`chiasm convert RUN --list` shows all"])
+
+
+def _reads(task: TaskConfig) -> str:
+    return " and ".join(map(str, task.given))
+
+
+def _said(given: set[str] | None) -> str:
+    return "a dialogue" if given == {"turns"} else " and ".join(sorted(given or {"what is given"}))
+
+
 def _told(names: Sequence[str], tasks: Mapping[str, TaskConfig]) -> str:
     task = tasks[names[0]]
     return f"{', '.join(names)} ({' + '.join(map(str, task.given))} → {task.wanted})"
@@ -161,7 +207,7 @@ def _foremost(
         if rank[name] == max(rank.values()):
             # Nobody says what language the given is in: tasks that differ in it alone are given the same.
             read = frozenset((f.of, f.name) for f in task.given if given is None or _modality(f) in given)
-            groups.setdefault((read, task.wanted) if _compared(task) else name, []).append(name)
+            groups.setdefault((read, str(task.wanted)) if _compared(task) else name, []).append(name)
     return [tuple(names) for names in groups.values()]
 
 
@@ -182,13 +228,19 @@ def _way(group: tuple[str, ...], found: Mapping[str, TaskConfig], given: set[str
 
 
 def _speaking(found: Mapping[str, TaskConfig], to: str, language: str) -> Mapping[str, TaskConfig]:
-    """Those that write in a language, or in whichever they are told."""
-    written = {n: t for n, t in found.items() if t.wanted.of in ("text", "audio")}
-    spoken = {n: t for n, t in written.items() if t.wanted.language in (language, None)}
+    """Those that write in a language, or in whichever they are told or asked in."""
+    written = {n: t for n, t in found.items() if t.wanted.of in ("text", "audio", "answer")}
+    spoken = {n: t for n, t in written.items() if _language(t) in (language, None)}
     if not spoken:
-        known = ", ".join(str(t.wanted.language) for t in written.values()) or "no language that can be chosen"
-        raise ConfigError(f"this model makes no {to} of that in {language!r}; it does in {known}")
+        known = ", ".join(sorted({str(_language(t)) for t in written.values()})) or "no language that can be chosen"
+        raise ConfigError(f"this model makes no {to} from that in {language!r}; it does in {known}")
     return {n: t for n, t in spoken.items() if t.wanted.language == language} or spoken
+
+
+def _language(task: TaskConfig) -> str | None:
+    """What a task writes in; None: what it is told. An answer is in its question's language."""
+    asked = next((f.language for f in task.given if f.of == "question"), None) if task.wanted.of == "answer" else None
+    return task.wanted.language or asked
 
 
 def _fits(task: TaskConfig, given: set[str] | None, target: RecordField) -> bool:
@@ -201,8 +253,15 @@ def _fits(task: TaskConfig, given: set[str] | None, target: RecordField) -> bool
         return False
     if given is None:
         return True
-    needed = {_modality(f) for f in task.given if not f.optional}
-    return needed <= given <= {_modality(f) for f in task.given}
+    return _needed(task) <= given <= _read(task)
+
+
+def _needed(task: TaskConfig) -> set[str]:
+    return {_modality(f) for f in task.given if not f.optional}
+
+
+def _read(task: TaskConfig) -> set[str]:
+    return {_modality(f) for f in task.given}
 
 
 def _modality(field: RecordField) -> str:

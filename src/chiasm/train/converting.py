@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from chiasm.batches.collate import Collator
-from chiasm.batches.conversion import Example, choose
+from chiasm.batches.conversion import Example, choose, turn_of
 from chiasm.config import DecodingConfig, RunConfig, load_kept, validate
 from chiasm.declare import TaskConfig
 from chiasm.errors import ConfigError, MediaError, ModelError
@@ -168,11 +168,14 @@ class ConvertingModel(EmbeddingModel):
             decoded: Decoded = {}
             made: list[list[Converted]] = []
             for name in names:
-                batch = self._batch(name, part, read, language or self.tasks[name].wanted.language, by, decoded)
+                wanted = self.tasks[name].wanted
+                # Answers are in their question's language: nobody tells it in training.
+                told = None if wanted.of == "answer" else language or wanted.language
+                batch = self._batch(name, part, read, told, by, decoded)
                 written = self._decoder.write(batch, options, choices=allowed[name], rows=numbers, stream=stream)
                 if options.candidates > 1 and len(written) > len(part):
                     written = self._best(batch, written, options.candidates)
-                if self.tasks[name].wanted.of in ("boxes", "mask"):
+                if wanted.of in ("boxes", "mask"):
                     written = [_in_picture(one, *shape_of(r, read)) for one, r in zip(written, part, strict=True)]
                 made.append([replace(one, task=name) for one in written])
             found += [max(of_one, key=_sureness) for of_one in zip(*made, strict=True)]
@@ -267,10 +270,11 @@ class ConvertingModel(EmbeddingModel):
                     for index, _ in items:
                         if (modality, position, index) in arrays:
                             continue
+                        medium: Media = getattr(record, modality)[index]
                         try:
-                            arrays[modality, position, index] = decode(read(getattr(record, modality)[index]))
+                            arrays[modality, position, index] = decode(read(medium))
                         except MediaError as error:
-                            raise MediaError(error.reason, f"{record.id}: {error}") from None
+                            raise _located(error, record, medium) from None
         return arrays
 
     def _best(self, batch: Batch, made: Sequence[Converted], candidates: int) -> list[Converted]:
@@ -314,6 +318,16 @@ def decoding_of(asked: DecodingConfig | Mapping[str, Any] | None) -> DecodingCon
 def is_live(tasks: Sequence[str], decoding: DecodingConfig) -> bool:
     """Whether what is written is known to stay while it is written: beams, candidates and several tasks are chosen from at the end."""
     return len(tasks) == 1 and decoding.kind != "beam" and decoding.candidates == 1
+
+
+def _located(error: MediaError, record: Record, medium: Media) -> MediaError:
+    """With the record, where the file is not named already; and of a dialogue the turn."""
+    said, turn = str(error), turn_of(medium)
+    if turn is not None:
+        said = f"{record.id}: turns.{turn}: {said}"
+    elif medium.path is None or medium.path not in said:
+        said = f"{record.id}: {said}"
+    return MediaError(error.reason, said)
 
 
 def _sureness(made: Converted) -> float:

@@ -19,7 +19,7 @@ def choose_device(wanted: str, rank: int = 0) -> torch.device:
     if wanted == "auto":
         wanted = next(name for name, there in available.items() if there)
     if not available[wanted]:
-        raise ConfigError(f"train.device={wanted}: torch finds no such device here; use auto or cpu")
+        raise ConfigError(f"torch finds no device {wanted} here; use auto or cpu")
     return torch.device(wanted, rank % torch.cuda.device_count()) if wanted == "cuda" else torch.device(wanted)
 
 
