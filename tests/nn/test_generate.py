@@ -271,9 +271,9 @@ def test_choices() -> None:
     expected = torch.zeros(3, len(choices))
     for row, (place, choice) in itertools.product(range(3), enumerate(choices)):
         expected[row, place] = model.log_probability(x[row, valid[row]], torch.tensor([*choice, end])[:, None])
-    for sequences in (1, 6, 512):
+    for tokens in (1, 60, 4096):
         first, cache = model.prefix(x, valid)
-        found = score_choices(first, model.read, cache, model, choices, end, sequences=sequences)
+        found = score_choices(first, model.read, cache, model, choices, end, tokens=tokens)
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
     trie = Trie(choices, 6, end)
     assert trie.depth == 5

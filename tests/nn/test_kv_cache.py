@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import torch
 from torch import Tensor
@@ -183,3 +186,24 @@ def test_a_prefix_read_both_ways_goes_on_one_by_one() -> None:
         tokens = Tokens(x[:, start:stop], valid[:, start:stop], (("text", 0, stop - start),))
         parts.append(trunk(tokens, allowed=allowed[:, start:stop, :stop], cache=cache).x)
     torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-5, rtol=0)
+
+
+def test_a_cache_goes_with_its_last_holder() -> None:
+    """Its buffers are the largest thing of decoding: they may not wait until Python looks for rings."""
+    cache = Cache(4)
+    block = cache[0]
+    block.owner.extend(torch.ones(1, 2, dtype=torch.bool), True)
+    fork = cache.fork(torch.tensor([0, 0]))
+    fork.reorder(torch.tensor([1]))
+    assert fork[0].owner is fork and block.owner is cache
+    gone = [weakref.ref(cache), weakref.ref(fork)]
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        del cache, fork
+        assert [one() for one in gone] == [None, None]
+    finally:
+        if enabled:
+            gc.enable()
+    with pytest.raises(ValueError, match="keep it as long as"):
+        _ = block.owner

@@ -29,7 +29,7 @@ VERBS = {
     "index": "Embed every record and index it, to be searched.",
     "search": "Ask a table with words, a picture, a sound or a clip.",
     "convert": "Convert pictures, sounds, clips and texts into each other.",
-    "samples": "Write a few inputs to try `convert` with: picture, word, scene, clip, talk.",
+    "samples": "Write a few inputs to try `convert` with.",
     "explain": "Show why a model finds two things alike.",
     "rate": "Rating sheets for people: make them, and read what they say.",
     "systems": "The named systems of the literature: list, show, compare.",

@@ -39,7 +39,7 @@ def samples(
     out: Annotated[Path, typer.Argument(help="The folder to write.", metavar="OUT")],
     as_json: Json = False,
 ) -> None:
-    """Write a few inputs to try `convert` with: picture, word, scene, clip, talk.
+    """Write a few inputs to try `convert` with.
 
     They come from the embedded data: forms of emoji, scenes, clips and dialogues that the starter checkpoint was not trained on.
     """

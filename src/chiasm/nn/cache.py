@@ -12,6 +12,7 @@ precision takes three to five times as long there, 16 sequences of 48 tokens 361
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 
 import torch
@@ -22,10 +23,22 @@ class BlockCache:
     """One block's share. memory: keys, values [B, H, M, d] and validity [B, M] of what cross-attention looks at, once it is known."""
 
     def __init__(self, owner: Cache) -> None:
-        self.owner = owner
+        # Weakly: a ring would keep the buffers of a cache that nobody has any more until Python looks for rings, gigabytes of them.
+        self._owner = weakref.ref(owner)
         self.keys: Tensor | None = None
         self.values: Tensor | None = None
         self.memory: tuple[Tensor, Tensor, Tensor | None] | None = None
+
+    @property
+    def owner(self) -> Cache:
+        owner = self._owner()
+        if owner is None:
+            raise ValueError("the cache of this block is gone: keep it as long as its blocks are used")
+        return owner
+
+    def belongs(self, owner: Cache) -> None:
+        """From now on it is a block of this cache."""
+        self._owner = weakref.ref(owner)
 
     @property
     def valid(self) -> Tensor | None:
@@ -147,7 +160,7 @@ class Cache:
             return
         self.__dict__.update(self.fork(index).__dict__)
         for block in self._blocks.values():
-            block.owner = self
+            block.belongs(self)
 
     def fork(self, index: Tensor) -> Cache:
         """A cache of its own in which sequence i goes on from sequence index[i] of this one, int64 [B']."""

@@ -55,12 +55,13 @@ def score_choices(
     choices: Sequence[Sequence[int]],
     end: int | None,
     *,
-    sequences: int = 512,
+    tokens: int = 131072,
 ) -> Tensor:
     """log-probability of every choice (and the end after it, where there is one) for each row: float32 [B, K].
 
     first: [B, D] and the cache as in `generate`; the cache is left as it is. A prefix that several choices share is read once, and
-    the last token of each never where no end follows. sequences: the most that are read at once, which bounds the memory.
+    the last token of each never where no end follows. tokens: the most that are held at once over all sequences, which bounds the memory
+    (of seven layers of 192 in float32 11 kB each, and twice that while sequences are taken over).
     Raises ConfigError for no choice, an empty one, or a head of several groups.
     """
     _check(choices, end)
@@ -68,7 +69,7 @@ def score_choices(
         raise ConfigError(f"choices are sequences of single tokens; this head has {head.groups} groups")
     full = [tuple(choice) if end is None else (*choice, end) for choice in choices]
     order = sorted(range(len(full)), key=full.__getitem__)
-    portion = max(1, sequences // len(first))
+    portion = max(1, tokens // (len(first) * (cache.length + max(map(len, full)))))
     with torch.inference_mode(), weights_kept():
         begin = head.logits(first, ()).log_softmax(-1)
         scores = begin.new_zeros(len(first), len(full))
