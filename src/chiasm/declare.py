@@ -114,6 +114,9 @@ class TaskConfig(Section):
         default=0.0,
         description="share of training examples that show nothing of what is given: what guidance needs (arXiv 2207.12598)",
     )
+    guidance: Annotated[float, Field(ge=0)] = Field(
+        default=1.0, description="guidance of what is written where decoding asks for none; 1: none. It needs `blank`"
+    )
     word_dropout: Fraction = Field(
         default=0.0,
         description="share of the tokens written so far that are hidden from the writer in training, so that it looks at what is given, which "
@@ -167,6 +170,10 @@ class TaskConfig(Section):
             raise ValueError("drop: every patch says something of itself: none can be left out")
         if self.blank and self.writer in ("space", "item", "mask", "cells"):
             raise ValueError(f"blank: guidance is for what is written step by step, not for {self.wanted}")
+        if self.guidance != 1 and not self.blank:
+            raise ValueError(
+                "guidance: compares with examples that show nothing of what is given: set blank, 0.1 is usual"
+            )
         if self.word_dropout and (self.order == "parallel" or self.writer in ("space", "item", "mask", "cells")):
             raise ValueError(f"word_dropout: is for what is written one after the other, not for {self.wanted}")
         if self.length is not None and self.writer != "text":

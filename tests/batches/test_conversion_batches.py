@@ -430,6 +430,12 @@ def test_a_share_of_what_was_written_is_hidden_in_training_only() -> None:
             task(given, wanted_field, word_dropout=0.1, **more)
 
 
+def test_guidance_is_refused_where_nothing_was_learned_to_compare_with() -> None:
+    with pytest.raises(ValidationError, match="guidance: compares with examples that show nothing"):
+        task(["text"], "image", guidance=2)
+    assert task(["text"], "image", guidance=2, blank=0.1).guidance == 2
+
+
 def test_pictures_are_augmented_and_thinned_only_in_training_and_places_move_along() -> None:
     example = first(THING, task(["image"], "boxes"))
 

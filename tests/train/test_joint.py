@@ -459,6 +459,22 @@ def test_a_sample_depends_on_its_seed_and_number_alone(model: ConvertingModel) -
     assert len(set(draw(0, [room(0)] * 3))) > 1, "each row has a stream of its own"
 
 
+def test_a_task_guides_what_it_writes_where_nobody_says_otherwise(
+    model: ConvertingModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [room(i) for i in range(3)]
+
+    def drawn(**asked: float) -> list[bytes]:
+        made = model.run("draw", records, decoding=asked)
+        return [one.image.tobytes() for one in made if one.image is not None]
+
+    plain, strong = drawn(), drawn(guidance=8.0)
+    assert len(plain) == 3 and plain != strong
+    guided = {**model.tasks, "draw": model.tasks["draw"].model_copy(update={"guidance": 8.0})}
+    monkeypatch.setattr(model, "config", model.config.model_copy(update={"tasks": guided}))
+    assert drawn() == strong and drawn(guidance=1.0) == plain
+
+
 def test_of_candidates_the_nearest_to_what_was_given_is_kept(model: ConvertingModel) -> None:
     options = DecodingConfig(kind="sample", seed=4, candidates=4)
     records = [room(i) for i in range(2)]

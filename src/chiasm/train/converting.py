@@ -172,7 +172,8 @@ class ConvertingModel(EmbeddingModel):
                 # Answers are in their question's language: nobody tells it in training.
                 told = None if wanted.of == "answer" else language or wanted.language
                 batch = self._batch(name, part, read, told, by, decoded)
-                written = self._decoder.write(batch, options, choices=allowed[name], rows=numbers, stream=stream)
+                guided = self._guided(name, options)
+                written = self._decoder.write(batch, guided, choices=allowed[name], rows=numbers, stream=stream)
                 if options.candidates > 1 and len(written) > len(part):
                     written = self._best(batch, written, options.candidates)
                 if wanted.of in ("boxes", "mask"):
@@ -232,6 +233,13 @@ class ConvertingModel(EmbeddingModel):
             for row in scores.topk(min(k, len(catalogue)), 1).indices.tolist():
                 found.append(Converted(items=tuple(catalogue[i].id for i in row)))
         return found
+
+    def _guided(self, task: str, options: DecodingConfig) -> DecodingConfig:
+        """With the guidance that the task declares, where none is asked for."""
+        declared = self.tasks[task].guidance
+        if declared == 1 or "guidance" in options.model_fields_set or options.kind == "beam":
+            return options
+        return options.model_copy(update={"guidance": declared})
 
     def _batch(
         self,
