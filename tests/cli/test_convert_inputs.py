@@ -189,3 +189,18 @@ def test_options_speak_of_themselves() -> None:
 def test_help_has_examples() -> None:
     told = ok("convert", "--help").stdout
     assert sum(line.strip().startswith("chiasm convert ") for line in told.splitlines()) >= 3
+
+
+def test_a_text_file_that_is_refused_is_named(tmp_path: Path) -> None:
+    blank, fine = tmp_path / "blank.txt", tmp_path / "fine.txt"
+    blank.write_text("  \n", encoding="utf8")
+    fine.write_text("play the radio", encoding="utf8")
+    done = chiasm("convert", "--text", blank, "--text", fine, "--task", "command_text")
+    assert done.exit_code == 3 and "blank.txt" in done.stderr and "fine" in done.stdout
+
+
+def test_a_word_that_is_the_name_of_a_file_is_said_to_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "apple").write_text("play the radio", encoding="utf8")
+    done = chiasm("convert", "--text", "apple", "--task", "command_text")
+    assert done.exit_code == 0 and "there is a file of this name; its contents are taken" in done.stderr

@@ -101,9 +101,11 @@ def check_there(given: Sequence[Given]) -> None:
 
 
 def note_texts(texts: Sequence[str]) -> None:
-    """Says of texts that look like the path of a file or folder that they are taken as words."""
+    """Says of texts that look like a path but are taken as words, and of a word that is the name of a file."""
     for text in texts:
-        if _is_folder(text):
+        if is_file(text) and Path(text).suffix.lower() not in KINDS["text"]:
+            say(f"note: --text {text}: there is a file of this name; its contents are taken")
+        elif _is_folder(text):
             say(f"note: --text {text}: a folder; taken as words")
         elif Path(text).suffix.lower() in KINDS["text"] and not is_file(text):
             say(f"note: --text {text}: no such file; taken as words")
@@ -175,7 +177,7 @@ def is_file(text: str) -> bool:
 
 def _is_folder(text: str) -> bool:
     try:
-        return Path(text).is_dir()
+        return bool(text) and Path(text).is_dir()
     except OSError:
         return False
 

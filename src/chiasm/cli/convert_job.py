@@ -155,7 +155,8 @@ class Job:
 
 
 def _of_file(error: MediaError, given: Given) -> MediaError:
-    """A dialogue's error names its file, and not only what the file names."""
+    """Names the file, and of a dialogue not only what the file names."""
     if given.dialogue is None:
-        return error
+        named = not given.files or any(path in str(error) for path in given.files)
+        return error if named else MediaError(error.reason, f"{given.files[0]}: {error}")
     return MediaError(error.reason, f"{given.parts['record']}: {str(error).removeprefix(f'{given.dialogue.id}: ')}")

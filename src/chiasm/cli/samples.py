@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from chiasm.cli.output import Json, check_folder, print_json, say, show
+from chiasm.cli.output import Json, check_folder, print_json, say
 from chiasm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def samples(
         print_json([one._asdict() for one in made])
         return
     for one in made:
-        show(f"{one.command}\n    {one.truth}")
+        # To be copied: a table would break it at the terminal's width.
+        sys.stdout.write(f"{one.command}\n    {one.truth}\n")
     say(f"{len({one.file for one in made if one.file})} files in {out}")
 
 

@@ -91,7 +91,7 @@ def target_of(to: str, language: str | None = None) -> RecordField:
 
 def are_one(tasks: Sequence[TaskConfig]) -> bool:
     """Whether tasks want the same and their results can be compared, so that the surest can be taken."""
-    return len(tasks) == 1 or (len({str(t.wanted) for t in tasks}) == 1 and all(map(_compared, tasks)))
+    return len(tasks) == 1 or (len({(str(t.wanted), t.guidance) for t in tasks}) == 1 and all(map(_compared, tasks)))
 
 
 def _check_named(name: str, task: TaskConfig, given: set[str] | None, language: str | None) -> None:
@@ -207,7 +207,7 @@ def _foremost(
         if rank[name] == max(rank.values()):
             # Nobody says what language the given is in: tasks that differ in it alone are given the same.
             read = frozenset((f.of, f.name) for f in task.given if given is None or _modality(f) in given)
-            groups.setdefault((read, str(task.wanted)) if _compared(task) else name, []).append(name)
+            groups.setdefault((read, str(task.wanted), task.guidance) if _compared(task) else name, []).append(name)
     return [tuple(names) for names in groups.values()]
 
 

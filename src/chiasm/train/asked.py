@@ -66,7 +66,8 @@ def check_decoding(
 
 
 def has_space(config: RunConfig) -> bool:
-    """Whether a run learned to embed: by a task of its own, or before, as the run that `conversion.init` names, where that is still there."""
+    """Whether a run learned to embed: by a task of its own, or before, as the run that `conversion.init` names; one that
+    is gone is taken to have."""
     seen: set[str] = set()
     while True:
         # A run without tasks is one space by contrast.
@@ -82,7 +83,7 @@ def has_space(config: RunConfig) -> bool:
                 return True  # imported weights: a model that embeds
             found = load_kept(file)
         except (ChiasmError, OSError):
-            return False
+            return True  # what that run learned is not known, and it is in these weights
         if not isinstance(found, RunConfig):
             return False
         config = found

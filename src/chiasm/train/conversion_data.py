@@ -125,7 +125,7 @@ class JointMaker:
 
     def _order(self, step: int, parts: int) -> Sequence[int]:
         processes = parts // self._config.train.accumulate
-        if processes == 1:
+        if processes <= 1:
             return range(parts)
         return share_out([self._costs[self._task(step * parts + p)] for p in range(parts)], processes)
 
