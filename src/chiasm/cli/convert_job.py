@@ -72,10 +72,10 @@ class Job:
 
     def _chunk(self, places: range, targets: Sequence[Path | None]) -> None:
         records = self._records(places)
-        made, shown = self._made(list(records), list(records.values()), all(t is None for t in targets))
+        made, shown = self._made(records, all(t is None for t in targets))
         for place in places:
             given, target = self.given[place], targets[place]
-            if place not in records:
+            if place not in made:
                 continue
             result = made[place]
             entry = entry_of(given, result, str(self.task.wanted), target)
@@ -93,7 +93,7 @@ class Job:
                 sys.stdout.flush()
 
     def _records(self, places: range) -> dict[int, Record]:
-        """The inputs that can be read, by place; the others become a line on stderr and an entry."""
+        """The inputs whose texts can be read, by place; the others become a line on stderr and an entry."""
         found: dict[int, Record] = {}
         for place in places:
             given = self.given[place]
@@ -106,21 +106,36 @@ class Job:
                     audio=given.part("audio"),
                     video=given.part("video"),
                 )
-                if (error := self.model.readable(self.tasks[0], record)) is not None:
-                    raise error
-            except MediaError as found_error:
-                error = _of_file(found_error, given)
-                if len(self.given) == 1:
-                    raise error from None
-                self.failed.add(place)
-                self.entries[place] = {"given": dict(given.parts), "error": error.reason, "message": str(error)}
-                say(f"left out: {error}")
+            except MediaError as error:
+                self._leave_out(place, error)
                 continue
             found[place] = record
         return found
 
-    def _made(self, places: list[int], records: list[Record], to_stdout: bool) -> tuple[dict[int, Converted], bool]:
+    def _leave_out(self, place: int, found: MediaError) -> None:
+        given = self.given[place]
+        error = _of_file(found, given)
+        if len(self.given) == 1:
+            raise error from None
+        self.failed.add(place)
+        self.entries[place] = {"given": dict(given.parts), "error": error.reason, "message": str(error)}
+        say(f"left out: {error}")
+
+    def _made(self, records: dict[int, Record], to_stdout: bool) -> tuple[dict[int, Converted], bool]:
         """Results by place, and whether they were shown already: a single text on a terminal comes piece by piece."""
+        try:
+            return self._run(records, to_stdout)
+        except MediaError:
+            # Media are decoded for the conversion alone; only where that fails is each looked at for itself.
+            errors = {place: self.model.readable(self.tasks[0], record) for place, record in records.items()}
+            for place, error in errors.items():
+                if error is not None:
+                    self._leave_out(place, error)
+            if not any(errors.values()):
+                raise
+        return self._run({place: record for place, record in records.items() if errors[place] is None}, to_stdout)
+
+    def _run(self, records: dict[int, Record], to_stdout: bool) -> tuple[dict[int, Converted], bool]:
         if not records:
             return {}, False
         told = ""
@@ -141,17 +156,17 @@ class Job:
         )
         results = self.model.run(
             self.tasks,
-            records,
+            list(records.values()),
             decoding=self.options,
             language=self.language,
             by=self.by,
             choices=self.choices,
-            rows=places,
+            rows=list(records),
             stream=text_stream(self.model.tokenizer, tell) if streams else None,
         )
         if told:
             sys.stdout.write((results[0].text or "").removeprefix(told) + "\n")
-        return dict(zip(places, results, strict=True)), bool(told)
+        return dict(zip(records, results, strict=True)), bool(told)
 
 
 def _of_file(error: MediaError, given: Given) -> MediaError:
