@@ -133,7 +133,7 @@ class TaskConfig(Section):
     )
     augment: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None,
-        description="strength of the changes to given media; wanted places move along; None: the model's",
+        description="strength of the changes to given media; wanted places move along; None: the model's, and none for clips",
     )
     length: Positive | None = Field(
         default=None, description="tokens of a written text, at most; None: conversion.text_length"

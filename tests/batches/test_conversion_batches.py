@@ -459,6 +459,20 @@ def test_pictures_are_augmented_and_thinned_only_in_training_and_places_move_alo
     assert laid(task(["image"], "boxes", drop=0.5), [example] * 8, fetch=varied).items["image"].keep is None
 
 
+def test_the_frames_of_a_clip_are_changed_alike_and_only_where_the_task_says_so() -> None:
+    clip = np.random.default_rng(0).integers(0, 255, (1, SIZE, SIZE, 3)).astype(np.uint8).repeat(4, 0)
+    example = Example((), {"video": ((0, 0),)}, written=("red",))
+    draws = Draws(0, 0, 8, slice(None))
+    still, moved = (
+        laid(task(["video"], "label:action", **settings), [example] * 8, draws, fetch=lambda *_: clip)
+        .items["video"]
+        .value
+        for settings in ({}, {"augment": 1.0})
+    )
+    assert torch.equal(still, torch.from_numpy(clip)[None].expand(8, -1, -1, -1, -1))
+    assert torch.equal(moved, moved[:, :1].expand_as(moved)) and len({one.numpy().tobytes() for one in moved}) == 8
+
+
 def test_a_batch_is_a_function_of_its_draws() -> None:
     of = task(["text", "image?"], "image", order="parallel", blank=0.5)
     examples = [Example((("red", 0),), {"image": ((0, 0),)}, medium=0)] * 4

@@ -194,6 +194,10 @@ class Collator:
             )
         else:
             value = np.stack(arrays)
+            if draws is not None and strength > 0:  # all frames of a clip alike
+                u = draws.uniform("clip", PICTURE_DRAWS)[owner].repeat(value.shape[1], 0)
+                frames = value.reshape(-1, *value.shape[2:])
+                value = augment_pictures(frames, u, strength, False).reshape(value.shape)
             made = Items(
                 torch.from_numpy(value), torch.ones(value.shape[:2], dtype=torch.bool), torch.from_numpy(owner)
             )
@@ -207,7 +211,7 @@ class Collator:
     def _strength(self, modality: str) -> float:
         if self.task.augment is not None:
             return self.task.augment
-        return self.config.model.image.augment if modality == "image" else self.config.model.audio.augment
+        return {"image": self.config.model.image.augment, "audio": self.config.model.audio.augment}.get(modality, 0.0)
 
     @property
     def _pixels(self) -> int:
