@@ -136,6 +136,24 @@ def test_voices_are_told_apart(shapes_table: Table) -> None:
     assert test["by"]["seen voices"]["metrics"]["word_error_rate"]["value"] == 0.0
     assert test["by"]["unseen voices"]["metrics"]["words_right"]["value"] == 0.0
     assert value(test, "exact_match") == 0.5 and value(test, "words_right") == 0.5
+    assert list(measure(model)["hear"]["splits"]) == ["test"], "training heard every record, in the other voice"
+
+
+def test_records_that_training_left_out_for_their_maker_are_a_test_as_well(make_table: Callable[..., Table]) -> None:
+    table = make_table(
+        [
+            replace(record, audio=tuple(m for m in record.audio if m.by == ("high" if number % 3 == 0 else "low")))
+            for number, record in enumerate(shapes())
+        ]
+    )
+    declared = {"hear": {"given": ["audio"], "wanted": "text"}}
+    model = Fake(table.path, declared, lambda *_: Converted(text="no idea"), held_out=("high",))
+    splits = measure(model)["hear"]["splits"]
+    outside = [r for r in table.records() if r.split in ("train", "validation") and r.audio[0].by == "high"]
+    assert list(splits) == ["test", "left_out_makers"] and len(outside) > 5
+    left_out = splits["left_out_makers"]
+    assert (left_out["n"], left_out["role"]) == (len(outside), "test")
+    assert list(measure(model, splits=["left_out_makers"])["hear"]["splits"]) == ["left_out_makers"]
 
 
 def test_labels_beside_baselines_that_learn_from_the_same_inputs(shapes_table: Table) -> None:

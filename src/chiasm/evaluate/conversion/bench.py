@@ -11,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from chiasm.batches.conversion import choose
 from chiasm.config import RunConfig
 from chiasm.dataset.table import Table
 from chiasm.declare import RecordField, TaskConfig
 from chiasm.errors import DataError, MediaError
 from chiasm.evaluate.conversion.baselines import blind_answers
-from chiasm.evaluate.conversion.cases import Case, cases_of, columns_of, rows_of_task, spread
+from chiasm.evaluate.conversion.cases import Case, cases_of, columns_of, quoted, rows_of_task, spread
 from chiasm.modalities.audio import log_mel, read_audio
 from chiasm.types import Converted, Media, Record, Text
 
@@ -26,6 +27,9 @@ Mel = NDArray[np.uint8]
 SOUNDS = 3000
 """Train sounds that a baseline or the judge learns from, at most."""
 SECONDS = 10.0
+LEFT_OUT = "left_out_makers"
+"""No split of a table: records of the train and validation splits that training left out, since all that they give the task is by makers that
+are held out. As good a test as the test split's, of makers that nothing was learned from."""
 CHUNK = 64
 
 
@@ -75,6 +79,31 @@ class Bench:
 
     def given(self, of: str) -> RecordField | None:
         return next((f for f in self.task.given if f.of == of), None)
+
+    def rows(self, split: str) -> NDArray[np.int64]:
+        """Of a split, of "all", or of LEFT_OUT."""
+        if split == LEFT_OUT:
+            return self._rows_left_out()
+        return rows_of_task(self.table, self.task, None if split == "all" else split)
+
+    def _rows_left_out(self) -> NDArray[np.int64]:
+        data, task = self.model.config.data, self.task
+        media = ("image", "audio", "video")
+        given = [f.of for f in task.given if f.of in media and not f.optional and f.of in self.table.column_names]
+        if not given or not self.held_out:
+            return np.zeros(0, np.int64)
+        # What is all by them begins with one of theirs: only such records are read.
+        makers = ", ".join(map(quoted, sorted(self.held_out)))
+        begins = " OR ".join(f"{of}[1].by IN ({makers})" for of in given)
+        splits = ", ".join(map(quoted, (data.train_split, data.validation_split)))
+        where = f"split IN ({splits}) AND ({begins})" + (f" AND ({task.where})" if task.where else "")
+        rows, found = self.table.rows(where), list[int]()
+        for start in range(0, len(rows), CHUNK):
+            part = rows[start : start + CHUNK]
+            for row, record in zip(part.tolist(), self.table.records(part, columns_of(self.table)), strict=True):
+                if choose(record, task, None, self.held_out) is None and choose(record, task, None) is not None:
+                    found.append(row)
+        return np.array(found, np.int64)
 
     def train_rows(self) -> NDArray[np.int64]:
         return rows_of_task(self.table, self.task, self.model.config.data.train_split)

@@ -59,10 +59,15 @@ class Case:
 
 def rows_of_task(table: Table, task: TaskConfig, split: str | None) -> NDArray[np.int64]:
     """Rows of a split (of all, where None) that the task's own condition admits."""
-    conditions = [] if split is None else ["split = '" + split.replace("'", "''") + "'"]
+    conditions = [] if split is None else [f"split = {quoted(split)}"]
     if task.where:
         conditions.append(f"({task.where})")
     return table.rows(" AND ".join(conditions) or None)
+
+
+def quoted(name: str) -> str:
+    """A name as a condition on a table's columns has it."""
+    return "'" + name.replace("'", "''") + "'"
 
 
 def columns_of(table: Table) -> list[str]:

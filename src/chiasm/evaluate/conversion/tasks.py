@@ -19,8 +19,8 @@ from chiasm.dataset.place import absolute
 from chiasm.dataset.table import Table
 from chiasm.declare import TaskConfig
 from chiasm.errors import ConfigError, DataError
-from chiasm.evaluate.conversion.bench import CHUNK, Bench, Converting, Progress
-from chiasm.evaluate.conversion.cases import CASES, Case, cases_of, columns_of, rows_of_task, spread
+from chiasm.evaluate.conversion.bench import CHUNK, LEFT_OUT, Bench, Converting, Progress
+from chiasm.evaluate.conversion.cases import CASES, Case, cases_of, columns_of, spread
 from chiasm.evaluate.conversion.drawn import measure_image
 from chiasm.evaluate.conversion.items import items_of, measure_items
 from chiasm.evaluate.conversion.ran import Ran, convert_cases, objects_of
@@ -30,8 +30,9 @@ from chiasm.evaluate.conversion.words import measure_answer, measure_boxes, meas
 from chiasm.types import Converted
 
 PROTOCOL = (
-    "Records are drawn evenly over a split, `most` at most; a question or turn is a case of its own, and of several voices of a record one "
-    "that training heard and one that it did not. Text: the best of the accepted ones counts; equal means equal but for case and "
+    "Records are drawn evenly over a split, `most` at most; `left_out_makers` are those outside of the test splits that training left out "
+    "for their makers. A question or turn is a case of its own, and of several voices of a record one that training heard and one that it "
+    "did not. Text: the best of the accepted ones counts; equal means equal but for case and "
     "punctuation; chrF is 0 … 100; not written in training: none of the train split's texts. "
     "Answers and labels are chosen from those that training saw. Boxes: AP50 as COCO computes it. Masks: mean "
     "IoU at the picture's own size. Pictures: the nearest of all the table's pictures, by blurred pixels and by the model's own embedding; "
@@ -71,7 +72,8 @@ def evaluate_conversion(
 ) -> ConversionEvaluation:
     """Measure each task of a model that writes something (all but `space`).
 
-    splits: None = every split but the train split, and validation only where there is no other. tasks: by name; None = all.
+    splits: None = every split but the train split, and validation only where there is no other; and `left_out_makers`, the records of the
+    others that training left out, since all of their media are by `data.held_out_makers`. tasks: by name; None = all.
     table: measure on this one, not on the task's own. most: records a task and split.
     Raises ConfigError for a task or split that there is not, DataError where a table cannot be read.
     """
@@ -82,7 +84,7 @@ def evaluate_conversion(
     # Each once, for all its tasks: an open table keeps what was read of it.
     opened = {place: table or Table(place) for place in dict.fromkeys(places.values())}
     tables = {name: opened[place] for name, place in places.items()}
-    known = {split for one in tables.values() for split in one.splits()}
+    known = {split for one in tables.values() for split in one.splits()} | {LEFT_OUT}
     for split in splits or ():
         if tables and split not in known:
             raise ConfigError(f"no table has a split {split!r}; there are {', '.join(sorted(known))}")
@@ -91,7 +93,9 @@ def evaluate_conversion(
         bench = Bench(model, name, task, own, seed, tell)
         entry: dict[str, dict[str, Any]] = {}
         for split in _splits(own, splits, model.config.data):
-            rows = rows_of_task(own, task, None if split == "all" else split)
+            rows = bench.rows(split)
+            if split == LEFT_OUT and splits is None and not len(rows):
+                continue
             ran = convert_cases(bench, rows[spread(len(rows), most)], most * CASES, split)
             if ran.unreadable:
                 left_out[f"{name} {split}"] = f"{len(ran.unreadable)} could not be read; the first: {ran.unreadable[0]}"
@@ -169,11 +173,11 @@ def own_table(model: Converting, task: str) -> Path:
 def _splits(table: Table, splits: Sequence[str] | None, data: DataConfig) -> list[str]:
     known = table.splits()
     if splits is not None:
-        return [name for name in dict.fromkeys(splits) if name in known]
+        return [name for name in dict.fromkeys(splits) if name in known or name == LEFT_OUT]
     tests = [name for name in known if name not in (data.train_split, data.validation_split)]
     if len(known) < 2:
         return ["all"]
-    return tests or [name for name in known if name == data.validation_split]
+    return [*(tests or [name for name in known if name == data.validation_split]), LEFT_OUT]
 
 
 def _measure(bench: Bench, ran: Ran, results: Sequence[Converted]) -> Measured:
