@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from PIL import Image
 
 from chiasm import Media, Question, Record, load
 from chiasm.errors import ConfigError
-from chiasm.train.converting import ConvertingModel
+from chiasm.train.converting import ConvertingModel, sureness
+from chiasm.types import Converted
 
 SHAPES, QUESTION = ("shapes", "scene"), "is there a red shape?"
 
@@ -47,14 +49,21 @@ def test_a_picture_a_question_and_a_text_are_converted(starter: ConvertingModel,
 
 def test_the_surest_of_two_tasks_is_kept(starter: ConvertingModel, disc: bytes) -> None:
     alone = {name: starter.convert(image=disc, text=QUESTION, task=name) for name in SHAPES}
-    scores = {name: made.score for name, made in alone.items()}
-    assert all(score is not None and score <= 0 for score in scores.values())
+    assert all(made.score is not None and made.score <= 0 for made in alone.values())
     answer = starter.convert(image=disc, text=QUESTION)
-    assert answer.task is not None and answer.task == max(scores, key=lambda name: scores[name] or 0)
+    assert answer.task is not None
+    assert answer.task == max(alone, key=lambda name: sureness(alone[name], starter.tokenizer))
     with pytest.raises(ConfigError, match="cannot be compared"):
         starter.run(("caption", "mask"), [])
     kept = alone[answer.task]
     assert (answer.text, answer.score) == (kept.text, pytest.approx(kept.score, abs=1e-3))
+
+
+def test_a_longer_text_is_not_the_less_sure_one_for_its_length(starter: ConvertingModel) -> None:
+    short, long = Converted(text="one", score=-0.9), Converted(text="person running facing right", score=-1.5)
+    assert sureness(long, starter.tokenizer) > sureness(short, starter.tokenizer)
+    assert sureness(Converted(text="one"), starter.tokenizer) == -math.inf
+    assert sureness(Converted(image=np.zeros((1, 1, 3), np.uint8), score=-3.0), starter.tokenizer) == -3.0
 
 
 def test_what_two_tasks_read_is_decoded_once(starter: ConvertingModel, disc: bytes) -> None:
