@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from chiasm.modalities.embed import TextEmbedder
-from chiasm.nn.cache import Cache
+from chiasm.nn.cache import Cache, Tree
 from chiasm.nn.transformer import Transformer, make_transformer
 from chiasm.types import Features, Items, Tokens
 
@@ -18,11 +18,13 @@ WIDTH = 16
 POSITIONS = ["learned", "sinusoidal", "rotary", "relative"]
 
 
-def decoder(positions: str, cross: bool = False, attention: str = "scaled_dot") -> tuple[TextEmbedder, Transformer]:
+def decoder(
+    positions: str, cross: bool = False, attention: str = "scaled_dot", causal: bool = True
+) -> tuple[TextEmbedder, Transformer]:
     torch.manual_seed(0)
     added = positions if positions in ("learned", "sinusoidal") else None
     trunk = make_transformer(
-        {"text": 2}, width=WIDTH, heads=2, causal=True, cross=cross, memory_width=12 if cross else None,
+        {"text": 2}, width=WIDTH, heads=2, causal=causal, cross=cross, memory_width=12 if cross else None,
         positions=None if added else positions, attention=attention,
     )  # fmt: skip
     if trunk.relative is not None:
@@ -170,6 +172,60 @@ def test_a_cache_holds_one_batch() -> None:
     trunk(embed(embedder, torch.zeros(2, 1, dtype=torch.int64), torch.ones(2, 1, dtype=torch.bool)), cache=cache)
     with pytest.raises(ValueError, match="2 sequences"):
         trunk(embed(embedder, torch.zeros(1, 1, dtype=torch.int64), torch.ones(1, 1, dtype=torch.bool)), cache=cache)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("side", ["none", "left", "right", "mixed"])
+@pytest.mark.parametrize("positions", POSITIONS)
+@torch.no_grad()
+def test_a_tree_gives_what_each_of_its_branches_gives(positions: str, side: str, causal: bool) -> None:
+    """Each node against the sequence that leads to it, of one row alone; and the cache goes on as if there had been no tree."""
+    embedder, trunk = decoder(positions, cross=True, causal=causal)
+    right = torch.arange(6)[None] < torch.tensor([6, 2, 4])[:, None]
+    mixed = torch.tensor([[True, False, True, True, False, True], [False, True] * 3, [True] * 6])
+    valid = {"none": right | True, "left": right.flip(1), "right": right, "mixed": mixed}[side]
+    ids, nodes, parents = torch.randint(20, (3, 6)), torch.randint(20, (3, 7)), [-1, 0, 1, 0, -1, 4, 3]
+    seen = torch.arange(4)[None] < torch.tensor([4, 1, 3])[:, None]
+    memory = Features(torch.randn(3, 4, 12), seen, (("image", 0, 4),))
+    cache, tree, all_valid = Cache(), Tree(parents), torch.ones(3, 7, dtype=torch.bool)
+    trunk(embed(embedder, ids, valid, cache.next_positions(valid)), memory=memory, cache=cache)
+    with cache.branches(tree):
+        places = cache.next_positions(all_valid, whole=True)
+        found = trunk(embed(embedder, nodes, all_valid, places), cache=cache, whole=True).x
+    assert cache.length == 6 and cache.tree is None
+    next_ids, one = torch.randint(20, (3, 1)), torch.ones(3, 1, dtype=torch.bool)
+    after = trunk(embed(embedder, next_ids, one, cache.next_positions(one)), cache=cache).x
+    for row in range(3):
+        own = Features(memory.x[row : row + 1], seen[row : row + 1], memory.segments)
+        for place in range(7):
+            path = [place]
+            while parents[path[0]] >= 0:
+                path.insert(0, parents[path[0]])
+            expected = alone(embedder, trunk, ids[row, valid[row]], nodes[row, path], own)
+            torch.testing.assert_close(found[row, place], expected, atol=1e-5, rtol=0)
+        expected = alone(embedder, trunk, ids[row, valid[row]], next_ids[row], own)
+        torch.testing.assert_close(after[row, 0], expected, atol=1e-5, rtol=0)
+
+
+def alone(embedder: TextEmbedder, trunk: Transformer, prefix: Tensor, path: Tensor, memory: Features) -> Tensor:
+    """The last one's features [D] of a sequence without padding or cache, a prefix that sees itself as the trunk does."""
+    ids, P = torch.cat([prefix, path])[None], len(prefix)
+    allowed = torch.ones(1, ids.shape[1], ids.shape[1], dtype=torch.bool).tril()
+    allowed[:, :P, :P] = True
+    tokens = embed(embedder, ids, torch.ones_like(ids, dtype=torch.bool))
+    return trunk(tokens, memory=memory, allowed=allowed).x[0, -1]
+
+
+@torch.no_grad()
+def test_what_is_no_tree_is_said() -> None:
+    embedder, trunk = decoder("rotary")
+    for parents in ([0], [1, -1], [-2]):
+        with pytest.raises(ValueError, match="must stand before it"):
+            Tree(parents)
+    cache, ids = Cache(), torch.zeros(1, 3, dtype=torch.int64)
+    with pytest.raises(ValueError, match="a tree of 2 tokens"), cache.branches(Tree([-1, 0])):
+        trunk(embed(embedder, ids, torch.ones(1, 3, dtype=torch.bool)), cache=cache)
+    assert cache.tree is None and cache.length == 0
 
 
 @torch.no_grad()

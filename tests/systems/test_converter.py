@@ -449,16 +449,23 @@ def test_choices_come_back_as_they_are_spelled_however_many_there_are(model: Con
 
 
 def test_a_choices_score_is_its_log_probability(model: Converter) -> None:
+    """Of each alone, in training's reading of it: among others that begin as it does."""
     of = batch("caption", given_of("caption"))
-    tokens = [*TOKENIZER.ids(["a red cat"])[0], EOS]
-    wanted = Items(
-        torch.tensor([tokens, tokens])[..., None], torch.ones(2, len(tokens), dtype=torch.bool), torch.arange(2)
-    )
-    with torch.no_grad():
-        logs = model.logits_of(of, wanted, DTYPE).log_softmax(-1)
-    expected = logs.gather(-1, wanted.value).sum((1, 2))
-    found = Decoder(model, TOKENIZER, DTYPE).write(of, DecodingConfig(), choices=["a red cat"])
-    assert [f.score for f in found] == pytest.approx(expected.tolist(), abs=1e-3)
+    choices = ["a red cat", "a", "a red dog", "yes", "a red"]
+    expected: list[Tensor] = []
+    for choice in choices:
+        tokens = [*TOKENIZER.ids([choice])[0], EOS]
+        wanted = Items(
+            torch.tensor([tokens, tokens])[..., None], torch.ones(2, len(tokens), dtype=torch.bool), torch.arange(2)
+        )
+        with torch.no_grad():
+            logs = model.logits_of(of, wanted, DTYPE).log_softmax(-1)
+        expected.append(logs.gather(-1, wanted.value).sum((1, 2)))
+    found = Decoder(model, TOKENIZER, DTYPE).write(of, DecodingConfig(), choices=choices)
+    logs = torch.stack(expected, 1)
+    assert [f.score for f in found] == pytest.approx(logs.amax(1).tolist(), abs=1e-3)
+    for one, row in zip(found, logs.softmax(-1).tolist(), strict=True):
+        assert list(one.scores.values()) == pytest.approx(row, abs=1e-3)
 
 
 def test_a_stream_shows_whole_characters() -> None:

@@ -54,8 +54,8 @@ class Writer(nn.Module):
     def table(self, group: int) -> Tensor:
         return self._shared[0] if self._shared else self.tables[group]
 
-    def read(self, codes: Tensor, start: int, dtype: torch.dtype, known: Tensor | None = None) -> Tensor:
-        """codes: int64 [R, L, G] at the places from `start` (place 0 is that of the task token) → [R, L, D].
+    def read(self, codes: Tensor, start: int | Tensor, dtype: torch.dtype, known: Tensor | None = None) -> Tensor:
+        """codes: int64 [R, L, G] at the places from `start`, or at given ones, int64 [L] (place 0 is that of the task token) → [R, L, D].
         known: bool [R, L], False where the code is not to be seen."""
         x = F.embedding(codes[..., 0], cast(self.table(0), dtype))
         for group in range(1, self.groups):
@@ -63,7 +63,8 @@ class Writer(nn.Module):
         x = x * self.scale
         if known is not None:
             x = torch.where(known[..., None], x, cast(self.unknown, dtype))
-        return x + cast(self.positions, dtype)[start : start + codes.shape[1]]
+        positions = cast(self.positions, dtype)
+        return x + (positions[start] if isinstance(start, Tensor) else positions[start : start + codes.shape[1]])
 
     def logits(self, features: Tensor, chosen: Sequence[Tensor]) -> Tensor:
         """features: [R, D]; chosen: int64 [R] each, this step's codes before group len(chosen) → float32 [R, C]."""

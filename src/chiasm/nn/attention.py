@@ -176,7 +176,7 @@ class SelfAttention(_Attention):
             k, v = cache.append(k, v)
             q, valid = q.to(k.dtype), cache.valid
             bias = None if bias is None else bias.to(q.dtype)
-            if valid is not None and layout.length == 1:
+            if cache.owner.tree is not None or (valid is not None and layout.length == 1):
                 valid, bias = None, _added(cache.owner.mask(q.dtype), bias)
         return self.out(layout.pack(self._attend(q, k, v, valid, self.causal, bias, layout.allowed)).to(x.dtype))
 

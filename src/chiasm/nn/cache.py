@@ -5,6 +5,8 @@
     trunk(token, cache=cache)                      # one more token a sequence, as often as wanted
     cache.reorder(index)                           # beam search: sequence i goes on from sequence index[i]
     other = cache.fork(index)                      # the same in a cache of its own
+    with cache.branches(tree):                     # one chunk of several continuations, which is forgotten afterwards
+        trunk(nodes, cache=cache)
 
 For inference only: the buffers are written in place. On a CPU they are float32 whatever the trunk computes in: a single query in half
 precision takes three to five times as long there, 16 sequences of 48 tokens 361 µs against 74.
@@ -13,10 +15,34 @@ precision takes three to five times as long there, 16 sequences of 48 tokens 361
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+
+
+class Tree:
+    """Continuations of a sequence that share their beginnings, as one chunk in which a token sees what is cached, those that lead to
+    it, and itself (tree attention: SpecInfer, arXiv 2305.09781, 4.2; Medusa, arXiv 2401.10774, 3.2).
+
+    depth: int64 [N], 0 for a token that follows what is cached · seen: bool [N, N], True where the row's token sees the column's.
+    """
+
+    def __init__(self, parents: Sequence[int], device: torch.device | None = None) -> None:
+        """parents: of each of N tokens the number of the one before it, which stands before it, or −1."""
+        depth: list[int] = []
+        seen = torch.eye(len(parents), dtype=torch.bool)
+        for node, parent in enumerate(parents):
+            if not -1 <= parent < node:
+                raise ValueError(f"token {node} of a tree follows {parent}, which must stand before it")
+            depth.append(0 if parent < 0 else depth[parent] + 1)
+            if parent >= 0:
+                seen[node] |= seen[parent]
+        self.depth, self.seen = torch.tensor(depth, device=device), seen.to(device)
+
+    def __len__(self) -> int:
+        return len(self.depth)
 
 
 class BlockCache:
@@ -54,11 +80,16 @@ class BlockCache:
         """The present chunk's [B, H, N, d] → those of all tokens so far, [B, H, M, d]."""
         stop = self.owner.length
         count = k.shape[2]
-        start = stop - count
+        start = stop if self.owner.tree is not None else stop - count
         if self.keys is None and start:
             raise ValueError(
                 f"this block has not read the {start} tokens before: every chunk of a cache goes through the same blocks"
             )
+        if self.owner.tree is not None:
+            k, v = k.to(_type(k)), v.to(_type(v))
+            if self.keys is None or self.values is None:
+                return k, v
+            return torch.cat([self.keys[:, :, :start], k], 2), torch.cat([self.values[:, :, :start], v], 2)
         if self.keys is None or self.values is None or stop > self.keys.shape[2]:
             self.keys = _larger(self.keys, k, start, max(stop, self.owner.room))
             self.values = _larger(self.values, v, start, max(stop, self.owner.room))
@@ -73,7 +104,7 @@ class Cache:
     """What all blocks of one trunk have read so far. Buffers double when they are full, so appending is cheap at any length.
 
     room: tokens that are expected in all, for which there is room from the start; there may be more.
-    length: tokens so far, padding included.
+    length: tokens so far, padding included. tree: the present chunk's, within `branches`.
     """
 
     def __init__(self, room: int = 0) -> None:
@@ -85,6 +116,7 @@ class Cache:
         self._valid: Tensor | None = None
         self._count: Tensor | None = None
         self._mask: Tensor | None = None
+        self.tree: Tree | None = None
 
     def __getitem__(self, block: int) -> BlockCache:
         if block not in self._blocks:
@@ -108,9 +140,17 @@ class Cache:
         return any(block.memory is not None for block in self._blocks.values())
 
     def mask(self, dtype: torch.dtype) -> Tensor | None:
-        """What is added to the scores of one query a sequence: [B, 1, 1, length]; None where all are valid.
+        """What is added to the scores of one query a sequence: [B, 1, 1, length]; None where all are valid. Of a tree of N tokens:
+        [1 or B, 1, N, length + N].
 
         One for all blocks, and for all steps until something is padding again: what is to come is not masked."""
+        if self.tree is not None:
+            if self._mask is None or self._mask.dtype != dtype:
+                before = torch.ones(1, self.length, dtype=torch.bool, device=self.tree.seen.device)
+                before = (before if self.valid is None else self.valid)[:, None].expand(-1, len(self.tree), -1)
+                seen = torch.cat([before, self.tree.seen.expand(len(before), -1, -1)], 2)
+                self._mask = (~seen).to(dtype)[:, None].mul_(torch.finfo(dtype).min / 2)
+            return self._mask
         if self._valid is None:
             return None
         if self._mask is None or self._mask.dtype != dtype:
@@ -120,6 +160,8 @@ class Cache:
     def next_positions(self, valid: Tensor, whole: bool | None = None) -> Tensor:
         """Where the tokens of a next chunk, valid: bool [B, N], will stand: int64 [1 or B, N]. For learned positions, which are added
         before the trunk: `embedder(items, dtype, cache.next_positions(items.valid))`. whole: whether all are valid, where that is known."""
+        if self.tree is not None:
+            return (self.length if self._count is None else self._count) + self.tree.depth[None]
         dense = self._count is None and (bool(valid.all()) if whole is None else whole)
         return _places(valid, self.length, self._count, dense)
 
@@ -127,6 +169,13 @@ class Cache:
         """A chunk of tokens, bool [B, N], begins; the trunk says so before its first block. whole: all of them are valid."""
         if self._batch is not None and self._batch != len(valid):
             raise ValueError(f"the cache holds {self._batch} sequences and is given {len(valid)}")
+        if self.tree is not None:
+            if not whole or valid.shape[1] != len(self.tree):
+                raise ValueError(
+                    f"a tree of {len(self.tree)} tokens, all valid, is to be read; there are {valid.shape[1]}"
+                )
+            self._positions = self.next_positions(valid, whole)
+            return
         start, count, self._batch = self.length, self._count, len(valid)
         self.length += valid.shape[1]
         dense = count is None and whole
@@ -144,6 +193,22 @@ class Cache:
         if not whole:
             self._valid[:, start : self.length] = valid
             self._mask = None
+
+    @property
+    def chunk(self) -> int:
+        """Tokens a sequence that the next step reads: one, or those of the tree."""
+        return 1 if self.tree is None else len(self.tree)
+
+    @contextmanager
+    def branches(self, tree: Tree) -> Generator[None, None, None]:
+        """The one chunk that is read within is a tree after what is cached, the same for all sequences. Nothing of it is kept: the
+        keys and values before it are neither moved nor changed."""
+        positions, mask = self._positions, self._mask
+        self.tree, self._mask = tree, None
+        try:
+            yield
+        finally:
+            self.tree, self._positions, self._mask = None, positions, mask
 
     def reorder(self, index: Tensor, start: int = 0) -> None:
         """Sequence i goes on from sequence index[i], int64 [B']; B' may differ from B, so one prompt can become several beams.

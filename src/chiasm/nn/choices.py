@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from chiasm.errors import ConfigError
-from chiasm.nn.cache import Cache
+from chiasm.nn.cache import Cache, Tree
 from chiasm.nn.choose import Head, Read
 from chiasm.nn.linear import weights_kept
+
+WIDEST = 256
+"""Tokens of one row's tree that are read at once: each is compared with all of them, also with those that it does not see."""
 
 
 class Trie:
@@ -55,58 +57,60 @@ def score_choices(
     choices: Sequence[Sequence[int]],
     end: int | None,
     *,
-    tokens: int = 131072,
+    tokens: int = 2048,
 ) -> Tensor:
     """log-probability of every choice (and the end after it, where there is one) for each row: float32 [B, K].
 
-    first: [B, D] and the cache as in `generate`; the cache is left as it is. A prefix that several choices share is read once, and
-    the last token of each never where no end follows. tokens: the most that are held at once over all sequences, which bounds the memory
-    (of seven layers of 192 in float32 11 kB each, and twice that while sequences are taken over).
-    Raises ConfigError for no choice, an empty one, or a head of several groups.
+    first: [B, D] and the cache as in `generate`; the cache is left as it is. Choices are read as a tree: a prefix that several share
+    is read once, and the last token of each never where no end follows. tokens: about how many are read at once, of all rows together;
+    trees with more are read in portions. Raises ConfigError for no choice, an empty one, or a head of several groups.
     """
     _check(choices, end)
     if head.groups != 1:
         raise ConfigError(f"choices are sequences of single tokens; this head has {head.groups} groups")
     full = [tuple(choice) if end is None else (*choice, end) for choice in choices]
-    order = sorted(range(len(full)), key=full.__getitem__)
-    portion = max(1, tokens // (len(first) * (cache.length + max(map(len, full)))))
+    device, most = first.device, min(WIDEST, tokens // len(first))
     with torch.inference_mode(), weights_kept():
         begin = head.logits(first, ()).log_softmax(-1)
-        scores = begin.new_zeros(len(first), len(full))
-        for start in range(0, len(order), portion):
-            mine = order[start : start + portion]
-            scores[:, mine] = _score(begin, read, cache, head, [full[i] for i in mine])
+        scores = begin[:, torch.tensor([choice[0] for choice in full], device=device)]
+        for mine, nodes in _portions(full, most):
+            tree = Tree([nodes.get(prefix[:-1], -1) for prefix in nodes], device)
+            codes = torch.tensor([prefix[-1] for prefix in nodes], device=device).repeat(len(first))[:, None]
+            with cache.branches(tree):
+                logits = head.logits(read(codes, cache), ()).view(len(first), len(nodes), -1)
+            scores[:, mine] += _following(logits, nodes, [full[i] for i in mine])
     return scores.clone()
 
 
-def _score(begin: Tensor, read: Read, cache: Cache, head: Head, choices: list[tuple[int, ...]]) -> Tensor:
-    """begin: float32 [B, V], log-probabilities of the first token; choices in lexical order → [B, K]. One pass a level of the tree."""
-    B, device = len(begin), begin.device
-    scores = begin.new_zeros(B, len(choices))
-    rows = torch.arange(B, device=device)[:, None]
-    table = begin[:, None]
-    nodes: dict[tuple[int, ...], int] = {(): 0}
-    fork: Cache | None = None
-    for level in range(max(map(len, choices))):
-        live = [i for i, choice in enumerate(choices) if len(choice) > level]
-        node = torch.tensor([nodes[choices[i][:level]] for i in live], device=device)
-        token = torch.tensor([choices[i][level] for i in live], device=device)
-        scores[:, live] += table[:, node, token]
-        prefixes = [
-            prefix for prefix, _ in groupby(choices[i][: level + 1] for i in live if len(choices[i]) > level + 1)
-        ]
-        if not prefixes:
-            break
-        parent = torch.tensor([nodes[prefix[:-1]] for prefix in prefixes], device=device)
-        index = (rows * len(nodes) + parent).flatten()
-        if fork is None:
-            fork = cache.fork(index)
-        else:
-            fork.reorder(index)
-        codes = torch.tensor([prefix[-1] for prefix in prefixes], device=device).repeat(B)[:, None]
-        table = head.logits(read(codes, fork), ()).log_softmax(-1).view(B, len(prefixes), -1)
-        nodes = {prefix: i for i, prefix in enumerate(prefixes)}
-    return scores
+def _portions(choices: Sequence[tuple[int, ...]], most: int) -> Iterator[tuple[list[int], dict[tuple[int, ...], int]]]:
+    """Numbers of choices, and the nodes of their tree: each prefix to be read and its place. `most` nodes, save where one choice has more.
+
+    In lexical order, in which those with the same beginning are neighbours and a prefix stands before what it begins."""
+    mine: list[int] = []
+    nodes: dict[tuple[int, ...], int] = {}
+    for i in sorted(range(len(choices)), key=choices.__getitem__):
+        prefixes = [choices[i][:stop] for stop in range(1, len(choices[i]))]
+        if mine and len(nodes) + sum(prefix not in nodes for prefix in prefixes) > most:
+            yield mine, nodes
+            mine, nodes = [], {}
+        for prefix in prefixes:
+            nodes.setdefault(prefix, len(nodes))
+        if prefixes:
+            mine.append(i)
+    if mine:
+        yield mine, nodes
+
+
+def _following(logits: Tensor, nodes: dict[tuple[int, ...], int], choices: Sequence[tuple[int, ...]]) -> Tensor:
+    """log-probability of all tokens of each choice but the first: [B, K]. logits: float32 [B, N, V] of what follows each node."""
+    longest = max(map(len, choices)) - 1
+    # Beyond the end of a choice any place will do: it is left out of the sum.
+    steps = [[(nodes[c[:t]], c[t]) if t < len(c) else (0, 0) for t in range(1, longest + 1)] for c in choices]
+    node, token = torch.tensor(steps, device=logits.device).unbind(-1)
+    logs = logits[:, node, token] - logits.logsumexp(-1)[:, node]
+    counts = torch.tensor([len(c) - 1 for c in choices], device=logits.device)
+    counted = torch.arange(longest, device=logits.device) < counts[:, None]
+    return logs.masked_fill(~counted, 0).sum(-1)
 
 
 def _check(choices: Sequence[Sequence[int]], end: int | None) -> None:

@@ -34,6 +34,7 @@ class Read(Protocol):
     """Reads the step just decoded: int64 [R, G] → features [R, D] that the next step is predicted from.
 
     It knows the sequences by the cache alone: beams and candidates make more of them than there are rows, in an order of their own.
+    Within a cache's `branches` it reads the tree: R = sequences · `cache.chunk`, the tokens of one sequence next to each other.
     """
 
     def __call__(self, codes: Tensor, cache: Cache, /) -> Tensor: ...

@@ -156,10 +156,15 @@ class Reader:
         self._valid: Tensor | None = None
 
     def __call__(self, codes: Tensor, cache: Cache) -> Tensor:
-        if self._valid is None or len(self._valid) != len(codes):
-            self._valid = torch.ones(len(codes), 1, dtype=torch.bool, device=codes.device)
-        x = self._embed(codes, cache.next_positions(self._valid, whole=True))[:, None]
-        return self._trunk(Tokens(x, self._valid, ((self._modality, 0, 1),)), cache=cache, whole=True).x[:, 0]
+        N = cache.chunk
+        shape = (len(codes) // N, N)
+        if self._valid is None or self._valid.shape != shape:
+            self._valid = torch.ones(shape, dtype=torch.bool, device=codes.device)
+        positions = cache.next_positions(self._valid, whole=True)
+        if N > 1:
+            positions = positions.expand(shape).reshape(-1, 1)
+        x = self._embed(codes, positions).view(*shape, -1)
+        return self._trunk(Tokens(x, self._valid, ((self._modality, 0, N),)), cache=cache, whole=True).x.flatten(0, 1)
 
 
 class OneGroup:

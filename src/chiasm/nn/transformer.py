@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from chiasm.nn.attention import CrossAttention, SelfAttention
@@ -80,6 +81,9 @@ class Transformer(nn.Module):
         """[1 or B, H, N, M]. Distances are those of positions without padding; where the valid tokens of every sequence stand
         together, those of the padded positions are the same ones, and one bias does for the whole batch."""
         valid, keys = (layout.valid, layout.length) if cache is None else (cache.valid, cache.length)
+        if cache is not None and cache.tree is not None:
+            before = torch.arange(keys, device=layout.device)[None] if valid is None else valid.cumsum(1) - 1
+            return relative.at(cache.positions, torch.cat([before.clamp(min=0), cache.positions], 1))
         if valid is None or not bool((valid[:, 1:] & ~valid[:, :-1]).sum(1).add(valid[:, 0].long()).gt(1).any()):
             return relative(layout.length, keys, keys - layout.length)[None]
         at = (valid.cumsum(1) - 1).clamp(min=0)

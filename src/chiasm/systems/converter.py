@@ -354,11 +354,13 @@ class Reader:
         self._valid: Tensor | None = None
 
     def __call__(self, codes: Tensor, cache: Cache) -> Tensor:
-        x = self._writer.read(codes[:, None], cache.length - self._base, self._dtype)
-        if self._valid is None or len(self._valid) != len(x):
-            self._valid = torch.ones(len(x), 1, dtype=torch.bool, device=x.device)
-        tokens = Tokens(x, self._valid, ((self._writer.expert, 0, 1),))
-        return self._model.trunk(tokens, cache=cache, whole=True).x[:, 0]
+        N, start = cache.chunk, cache.length - self._base
+        places = start if cache.tree is None else start + cache.tree.depth
+        x = self._writer.read(codes.view(-1, N, codes.shape[1]), places, self._dtype)
+        if self._valid is None or self._valid.shape != x.shape[:2]:
+            self._valid = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+        tokens = Tokens(x, self._valid, ((self._writer.expert, 0, N),))
+        return self._model.trunk(tokens, cache=cache, whole=True).x.flatten(0, 1)
 
 
 def _with_free(given: Tokens) -> Tokens:
