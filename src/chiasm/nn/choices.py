@@ -71,13 +71,15 @@ def score_choices(
     full = [tuple(choice) if end is None else (*choice, end) for choice in choices]
     device, most = first.device, min(WIDEST, tokens // len(first))
     with torch.inference_mode(), weights_kept():
-        begin = head.logits(first, ()).log_softmax(-1)
+        # Logits of features in float32: in bfloat16 several of the likeliest are equal, and rounding would choose between them.
+        begin = head.logits(first.float(), ()).log_softmax(-1)
         scores = begin[:, torch.tensor([choice[0] for choice in full], device=device)]
         for mine, nodes in _portions(full, most):
             tree = Tree([nodes.get(prefix[:-1], -1) for prefix in nodes], device)
             codes = torch.tensor([prefix[-1] for prefix in nodes], device=device).repeat(len(first))[:, None]
             with cache.branches(tree):
-                logits = head.logits(read(codes, cache), ()).view(len(first), len(nodes), -1)
+                features = read(codes, cache)
+            logits = head.logits(features.float(), ()).view(len(first), len(nodes), -1)
             scores[:, mine] += _following(logits, nodes, [full[i] for i in mine])
     return scores.clone()
 
