@@ -112,6 +112,8 @@ def test_what_is_not_said_is_the_other_runs_and_is_kept(
     assert kept.conversion.bins == 16 and kept.conversion.code_scale == 18**0.5
     assert kept.model.image.drop == RunConfig.model_fields["model"].default.image.drop, "how it trained is its own"
     assert "model.width=18" in said and "conversion.code_scale=4.24264" in said
+    card = (checkpoint.newest(run) / "README.md").read_text(encoding="utf8")
+    assert f"Began with the weights of `{begun}`" in card
     loaded = load(run)
     assert isinstance(loaded, ConvertingModel)
     writer = loaded.converter.writers["boxes"]

@@ -30,12 +30,14 @@ def _converting_card(config: RunConfig, parameters: int, step: int, seconds: flo
         f"| {name} | {' + '.join(map(str, task.given))} | {task.wanted} | `{task.table or config.data.table}` |"
         for name, task in config.tasks.items()
     )
+    init = config.conversion.init
+    begun = "" if init is None else f"\n- Began with the weights of `{init}`: what that run learned is in them as well"
     return f"""# {config.system}: a model that converts
 
 - {parameters:,} parameters, float32, quantisers included; embedding width {config.model.embedding}
 - Trained on split `{config.data.train_split}` of the tables below:
   {step:,} steps ({seconds / 60:.1f} minutes), {config.train.batch:,} examples each;
-  {state}
+  {state}{begun}
 - Exact configuration: `config.yaml`; use it with `chiasm convert RUN` or `chiasm.load(RUN)`
 
 | task | given | wanted | table |
