@@ -240,7 +240,8 @@ class Converted:
     text: words, an answer, a label · image: uint8 [S, S, 3] · audio: float32 [n] at 16 kHz · boxes: surest first · mask: int64 [h, w],
     indices into `names` · items: ids of the next items, likeliest first
     score: the log-probability of what was decoded, in nats, where it was written one after the other or chosen; None where all of it came
-    at once · scores: the share of each choice, where there were choices · task: whose result it is
+    at once · steps: how many codes that is of, the end with them · scores: the share of each choice, where there were choices ·
+    task: whose result it is
     """
 
     text: str | None = None
@@ -251,6 +252,7 @@ class Converted:
     names: tuple[str, ...] = ()
     items: tuple[str, ...] | None = None
     score: float | None = None
+    steps: int = 1
     scores: Mapping[str, float] = field(default_factory=dict[str, float])
     task: str | None = None
 

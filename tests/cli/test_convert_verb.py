@@ -8,6 +8,7 @@ import sys
 import wave
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ from chiasm.cli.convert import decoding
 from chiasm.cli.convert_given import Given, read_dialogue, read_given
 from chiasm.cli.convert_job import Job
 from chiasm.cli.convert_written import SHOWN, draw_boxes, mask_png
+from chiasm.config import ModelConfig
+from chiasm.train import converting
 from chiasm.train.converting import ConvertingModel
 from chiasm.train.run import train
 from chiasm.types import ScoredBox
@@ -140,6 +143,19 @@ def test_a_batch_goes_on_past_a_broken_file(both: Trained, here: Path) -> None:
     alone = chiasm("convert", both.run, "--image", "gone.png")
     assert alone.exit_code == 3
     assert "gone.png: no such file" in alone.stderr
+
+
+def test_the_media_of_a_batch_are_decoded_once(both: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[str] = []
+    real = converting.decoder
+
+    def counting(modality: str, model: ModelConfig) -> Any:
+        decode, *rest = real(modality, model)
+        return (lambda data: (decoded.append(modality), decode(data))[1], *rest)
+
+    monkeypatch.setattr(converting, "decoder", counting)
+    ok("convert", both.run, "--image", both.pictures)
+    assert decoded == ["image"] * len(list(both.pictures.iterdir()))
 
 
 def test_a_sample_does_not_depend_on_its_neighbours(both: Trained, here: Path) -> None:

@@ -52,18 +52,19 @@ def test_the_surest_of_two_tasks_is_kept(starter: ConvertingModel, disc: bytes) 
     assert all(made.score is not None and made.score <= 0 for made in alone.values())
     answer = starter.convert(image=disc, text=QUESTION)
     assert answer.task is not None
-    assert answer.task == max(alone, key=lambda name: sureness(alone[name], starter.tokenizer))
+    assert answer.task == max(alone, key=lambda name: sureness(alone[name]))
     with pytest.raises(ConfigError, match="cannot be compared"):
         starter.run(("caption", "mask"), [])
     kept = alone[answer.task]
     assert (answer.text, answer.score) == (kept.text, pytest.approx(kept.score, abs=1e-3))
 
 
-def test_a_longer_text_is_not_the_less_sure_one_for_its_length(starter: ConvertingModel) -> None:
-    short, long = Converted(text="one", score=-0.9), Converted(text="person running facing right", score=-1.5)
-    assert sureness(long, starter.tokenizer) > sureness(short, starter.tokenizer)
-    assert sureness(Converted(text="one"), starter.tokenizer) == -math.inf
-    assert sureness(Converted(image=np.zeros((1, 1, 3), np.uint8), score=-3.0), starter.tokenizer) == -3.0
+def test_a_longer_text_is_not_the_less_sure_one_for_its_length(starter: ConvertingModel, disc: bytes) -> None:
+    short, long = Converted(text="one", score=-0.9, steps=2), Converted(text="a runner", score=-1.5, steps=5)
+    assert sureness(long) > sureness(short) and sureness(Converted(text="one")) == -math.inf
+    caption, answer = (starter.convert(image=disc, text=t, to="text") for t in (None, QUESTION))
+    for made in (caption, answer):  # and its end
+        assert made.steps == len(starter.tokenizer.ids([made.text or ""])[0]) + 1
 
 
 def test_what_two_tasks_read_is_decoded_once(starter: ConvertingModel, disc: bytes) -> None:

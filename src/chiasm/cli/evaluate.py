@@ -20,7 +20,10 @@ def evaluate(
     table: Annotated[Path, typer.Argument(help="A table made by `chiasm build`.", metavar="TABLE.lance")],
     split: Annotated[
         list[str] | None,
-        typer.Option(help="A split to evaluate; may be repeated.  [default: all but train]", metavar="NAME"),
+        typer.Option(
+            help="A split to evaluate; may be repeated. `left_out_makers`: what tasks left out of train for its makers.  [default: all but train]",
+            metavar="NAME",
+        ),
     ] = None,
     baseline: Annotated[
         bool, typer.Option("--baseline/--no-baseline", help="Also fit the linear baseline (PCA + CCA).")

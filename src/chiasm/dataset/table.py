@@ -47,6 +47,11 @@ def exists(path: Path) -> bool:
     return True
 
 
+def quoted(name: str) -> str:
+    """A name as conditions on a table's columns have it (SQL)."""
+    return "'" + name.replace("'", "''") + "'"
+
+
 class Table:
     """A chiasm table on disk, or on object storage: `Table("d.lance")`, `Table("s3://bucket/d.lance")`.
 

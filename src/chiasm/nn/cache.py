@@ -203,6 +203,8 @@ class Cache:
     def branches(self, tree: Tree) -> Generator[None, None, None]:
         """The one chunk that is read within is a tree after what is cached, the same for all sequences. Nothing of it is kept: the
         keys and values before it are neither moved nor changed."""
+        if self.tree is not None:
+            raise ValueError("a tree is being read: branches of branches are one larger tree")
         positions, mask = self._positions, self._mask
         self.tree, self._mask = tree, None
         try:
@@ -229,6 +231,8 @@ class Cache:
 
     def fork(self, index: Tensor) -> Cache:
         """A cache of its own in which sequence i goes on from sequence index[i] of this one, int64 [B']."""
+        if self.tree is not None:
+            raise ValueError("a tree is being read, of which nothing is kept: fork before it or after it")
         other = Cache(self.room)
         other.length, other._batch = self.length, len(index)
         other._valid = None if self._valid is None else self._valid[index]

@@ -20,7 +20,7 @@ from chiasm.batches.draws import Draws
 from chiasm.batches.sampler import Sampler, group_weights
 from chiasm.batches.store import Store
 from chiasm.config import RunConfig
-from chiasm.dataset.table import Table
+from chiasm.dataset.table import Table, quoted
 from chiasm.declare import TaskConfig
 from chiasm.errors import DataError, MediaError
 from chiasm.modalities.audio import log_mel, read_audio
@@ -215,8 +215,7 @@ def _modalities(tasks: Iterable[TaskConfig]) -> set[str]:
 def _read_split(path: str, split: str, where: str | None, languages: Mapping[str, float] | None) -> Split:
     """languages: of the texts and sounds that take part, None for all; those of no known language always do."""
     table = Table(path)
-    quoted = split.replace("'", "''")
-    rows = table.rows(f"split = '{quoted}'" + (f" AND ({where})" if where else ""))
+    rows = table.rows(f"split = {quoted(split)}" + (f" AND ({where})" if where else ""))
     columns = [name for name in table.column_names if name in Record.__dataclass_fields__]
     records: list[Record] = []
     for start in range(0, len(rows), 256):  # media bytes pass through here once; only their descriptions stay

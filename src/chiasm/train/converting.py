@@ -143,7 +143,7 @@ class ConvertingModel(EmbeddingModel):
         stream: Callable[[Tensor], None] | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> list[Converted]:
-        """Convert what a task is given of each record: one result a record, of several tasks that want the same the surest (highest `score` a token).
+        """Convert what a task is given of each record: one result a record, of several tasks that want the same the surest (highest `score` a step).
 
         decoding.candidates > 1: that many are written and the one that fits best what was given, by the model's own embeddings, is kept.
         free: an answer or a label may be any text, not only one of those that training saw.
@@ -179,7 +179,7 @@ class ConvertingModel(EmbeddingModel):
                 if wanted.of in ("boxes", "mask"):
                     written = [_in_picture(one, *shape_of(r, read)) for one, r in zip(written, part, strict=True)]
                 made.append([replace(one, task=name) for one in written])
-            found += [max(one, key=lambda c: sureness(c, self.tokenizer)) for one in zip(*made, strict=True)]
+            found += [max(of_one, key=sureness) for of_one in zip(*made, strict=True)]
             if progress:
                 progress(len(part))
         return found
@@ -338,12 +338,10 @@ def _located(error: MediaError, record: Record, medium: Media) -> MediaError:
     return MediaError(error.reason, said)
 
 
-def sureness(made: Converted, tokenizer: Tokenizer) -> float:
-    """By which results of several tasks are compared: the log-probability, of a text per token with its end, as every token more makes a text
-    less likely (length normalisation: Wu et al., arXiv 1609.08144, 7)."""
-    if made.score is None:
-        return -math.inf
-    return made.score / (1 if made.text is None else len(tokenizer.ids([made.text])[0]) + 1)
+def sureness(made: Converted) -> float:
+    """By which results of several tasks are compared: the log-probability a step, as every step more makes a result less likely (length
+    normalisation: Wu et al., arXiv 1609.08144, 7)."""
+    return -math.inf if made.score is None else made.score / made.steps
 
 
 def _words(text: str | None) -> str:

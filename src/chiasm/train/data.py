@@ -12,7 +12,7 @@ import numpy as np
 from chiasm.batches.maker import Choices, Maker
 from chiasm.batches.sampler import Sampler, group_weights
 from chiasm.config import RunConfig
-from chiasm.dataset.table import Table
+from chiasm.dataset.table import Table, quoted
 from chiasm.errors import DataError
 from chiasm.modalities.prepare import decoder
 from chiasm.modalities.text import Tokenizer
@@ -96,8 +96,7 @@ def prepare(
 
 def _choices(table: Table, config: RunConfig, split: str, least: int, leads: bool = False) -> Choices:
     """The usable items of each record of a split that has at least `least` modalities of the run's."""
-    quoted = split.replace("'", "''")
-    rows = table.rows(f"split = '{quoted}'")
+    rows = table.rows(f"split = {quoted(split)}")
     held_out = set(config.data.held_out_makers)
     wanted = [m for m in config.data.modalities if m != "text"]
 

@@ -148,6 +148,7 @@ class Decoder:
             Converted(
                 text=choices[int(b)],
                 score=float(s[b]),
+                steps=len(tokens[b]) + 1,
                 scores={c: round(float(p), 6) for c, p in zip(choices, row, strict=True)},
             )
             for b, s, row in zip(best.tolist(), scores, share, strict=True)
@@ -160,11 +161,15 @@ class Decoder:
             zip([ids[: length - 1] for ids in self.tokenizer.ids(choices)][::-1], choices[::-1], strict=True)
         )
         texts = [spelled.get(tuple(row), text) for row, text in zip(rows, self.tokenizer.decode(rows), strict=True)]
-        return [Converted(text=text, score=score) for text, score in zip(texts, made.score.tolist(), strict=True)]
+        most = made.codes.shape[1]  # a text of so many has no end
+        return [
+            Converted(text=text, score=score, steps=min(len(row) + 1, most))
+            for text, score, row in zip(texts, made.score.tolist(), rows, strict=True)
+        ]
 
     def _pictures(self, made: Tensor, scores: Sequence[float | None]) -> list[Converted]:
         pictures: NDArray[np.uint8] = self.model.quantizers["image"].decode(made).cpu().numpy()  # type: ignore[operator]
-        return [Converted(image=p, score=s) for p, s in zip(pictures, scores, strict=True)]
+        return [Converted(image=p, score=s, steps=made.shape[1]) for p, s in zip(pictures, scores, strict=True)]
 
     def _sounds(self, made: Tensor, length: Tensor, scores: Sequence[float | None]) -> list[Converted]:
         quantizer = self.model.quantizers["audio"]
@@ -176,7 +181,9 @@ class Decoder:
             else:
                 valid = torch.ones(1, steps * frames, dtype=torch.bool, device=codes.device)
                 mel = quantizer.decode(codes[None, :steps], valid)[0].cpu().numpy()  # type: ignore[operator]
-            found.append(Converted(audio=synthesise(mel).astype(np.float32), score=score))
+            found.append(
+                Converted(audio=synthesise(mel).astype(np.float32), score=score, steps=min(steps + 1, made.shape[1]))
+            )
         return found
 
     def _boxes(self, batch: Batch, made: Generated, candidates: int) -> list[Converted]:

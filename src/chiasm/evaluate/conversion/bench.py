@@ -13,11 +13,11 @@ from torch import nn
 
 from chiasm.batches.conversion import choose
 from chiasm.config import RunConfig
-from chiasm.dataset.table import Table
+from chiasm.dataset.table import Table, quoted
 from chiasm.declare import RecordField, TaskConfig
 from chiasm.errors import DataError, MediaError
 from chiasm.evaluate.conversion.baselines import blind_answers
-from chiasm.evaluate.conversion.cases import Case, cases_of, columns_of, quoted, rows_of_task, spread
+from chiasm.evaluate.conversion.cases import Case, cases_of, columns_of, rows_of_task, spread
 from chiasm.modalities.audio import log_mel, read_audio
 from chiasm.types import Converted, Media, Record, Text
 
@@ -28,8 +28,8 @@ SOUNDS = 3000
 """Train sounds that a baseline or the judge learns from, at most."""
 SECONDS = 10.0
 LEFT_OUT = "left_out_makers"
-"""No split of a table: records of the train and validation splits that training left out, since all that they give the task is by makers that
-are held out. As good a test as the test split's, of makers that nothing was learned from."""
+"""No split of a table: records of the train split that a task which is given sounds left out, since all of theirs are by makers that are
+held out. Voices never heard; what they say, and other tasks' part in these records, may have been learned."""
 CHUNK = 64
 
 
@@ -87,21 +87,25 @@ class Bench:
         return rows_of_task(self.table, self.task, None if split == "all" else split)
 
     def _rows_left_out(self) -> NDArray[np.int64]:
-        data, task = self.model.config.data, self.task
-        media = ("image", "audio", "video")
-        given = [f.of for f in task.given if f.of in media and not f.optional and f.of in self.table.column_names]
-        if not given or not self.held_out:
+        data, sound, table = self.model.config.data, self.given("audio"), self.table
+        if sound is None or sound.optional or not self.held_out or "audio" not in table.column_names:
             return np.zeros(0, np.int64)
-        # What is all by them begins with one of theirs: only such records are read.
+        # Records with a sound of theirs at any place; whether it is all that the task could be given, `choose` says.
         makers = ", ".join(map(quoted, sorted(self.held_out)))
-        begins = " OR ".join(f"{of}[1].by IN ({makers})" for of in given)
-        splits = ", ".join(map(quoted, (data.train_split, data.validation_split)))
-        where = f"split IN ({splits}) AND ({begins})" + (f" AND ({task.where})" if task.where else "")
-        rows, found = self.table.rows(where), list[int]()
+        longest = int(table.lengths("audio").max(initial=0))
+        theirs = " OR ".join(f"audio[{place}].by IN ({makers})" for place in range(1, longest + 1)) or "false"
+        where = f"split = {quoted(data.train_split)} AND ({theirs})" + (
+            f" AND ({self.task.where})" if self.task.where else ""
+        )
+        rows, found = table.rows(where), list[int]()
+        columns = [name for name in columns_of(table) if name not in ("image", "video") or self.given(name) is not None]
         for start in range(0, len(rows), CHUNK):
             part = rows[start : start + CHUNK]
-            for row, record in zip(part.tolist(), self.table.records(part, columns_of(self.table)), strict=True):
-                if choose(record, task, None, self.held_out) is None and choose(record, task, None) is not None:
+            for row, record in zip(part.tolist(), table.records(part, columns), strict=True):
+                if (
+                    choose(record, self.task, None, self.held_out) is None
+                    and choose(record, self.task, None) is not None
+                ):
                     found.append(row)
         return np.array(found, np.int64)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chiasm.batches.conversion import choose, turn_of
-from chiasm.dataset.table import Table
+from chiasm.dataset.table import Table, quoted
 from chiasm.declare import RecordField, TaskConfig
 from chiasm.types import Media, Record, Text
 
@@ -63,11 +63,6 @@ def rows_of_task(table: Table, task: TaskConfig, split: str | None) -> NDArray[n
     if task.where:
         conditions.append(f"({task.where})")
     return table.rows(" AND ".join(conditions) or None)
-
-
-def quoted(name: str) -> str:
-    """A name as a condition on a table's columns has it."""
-    return "'" + name.replace("'", "''") + "'"
 
 
 def columns_of(table: Table) -> list[str]:

@@ -30,9 +30,9 @@ from chiasm.evaluate.conversion.words import measure_answer, measure_boxes, meas
 from chiasm.types import Converted
 
 PROTOCOL = (
-    "Records are drawn evenly over a split, `most` at most; `left_out_makers` are those outside of the test splits that training left out "
-    "for their makers. A question or turn is a case of its own, and of several voices of a record one that training heard and one that it "
-    "did not. Text: the best of the accepted ones counts; equal means equal but for case and "
+    "Records are drawn evenly over a split, `most` at most; `left_out_makers` are those of the train split that a task given sounds left out, "
+    "as all of theirs are by makers held out: voices never heard. A question or turn is a case of its own, and of several voices of a "
+    "record one that training heard and one that it did not. Text: the best of the accepted ones counts; equal means equal but for case and "
     "punctuation; chrF is 0 … 100; not written in training: none of the train split's texts. "
     "Answers and labels are chosen from those that training saw. Boxes: AP50 as COCO computes it. Masks: mean "
     "IoU at the picture's own size. Pictures: the nearest of all the table's pictures, by blurred pixels and by the model's own embedding; "
@@ -73,7 +73,7 @@ def evaluate_conversion(
     """Measure each task of a model that writes something (all but `space`).
 
     splits: None = every split but the train split, and validation only where there is no other; and `left_out_makers`, the records of the
-    others that training left out, since all of their media are by `data.held_out_makers`. tasks: by name; None = all.
+    train split that a task left out, since all of their sounds are by `data.held_out_makers`. tasks: by name; None = all.
     table: measure on this one, not on the task's own. most: records a task and split.
     Raises ConfigError for a task or split that there is not, DataError where a table cannot be read.
     """
@@ -101,7 +101,12 @@ def evaluate_conversion(
                 left_out[f"{name} {split}"] = f"{len(ran.unreadable)} could not be read; the first: {ran.unreadable[0]}"
             if not ran.cases:
                 needs = " and ".join(map(str, (*task.given, task.wanted)))
-                left_out.setdefault(f"{name} {split}", f"no record has what it needs: {needs}")
+                why = (
+                    "no record was left out for its maker"
+                    if split == LEFT_OUT
+                    else f"no record has what it needs: {needs}"
+                )
+                left_out.setdefault(f"{name} {split}", why)
                 continue
             entry[split] = _describe(bench, split, ran)
         found[name] = {
@@ -207,7 +212,7 @@ def _describe(bench: Bench, split: str, ran: Ran) -> dict[str, Any]:
     found = _measure(bench, ran, ran.results)
     group = np.unique([case.group for case in ran.cases], return_inverse=True)[1].astype(np.int64)
     data, seed = bench.model.config.data, bench.seed
-    roles = {data.train_split: "train", data.validation_split: "validation"}
+    roles = {data.train_split: "train", data.validation_split: "validation", LEFT_OUT: "left out"}
     entry: dict[str, Any] = {
         "role": roles.get(split, "test"),
         "records": ran.records,

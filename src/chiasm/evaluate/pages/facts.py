@@ -23,6 +23,7 @@ MEANING = {
     "validation": "used to watch the training; not a test",
     "test": "records held out of training",
     "train": "records the model was trained on",
+    "left_out_makers": "records left out of training, as all of their sounds are by makers held out",
     "all": "every row of the table",
     "new": "drawn anew by another seed: the model was trained on none of them",
     "perhaps seen": "the model may have been trained on some of them",
