@@ -237,7 +237,7 @@ def test_every_recipe_is_valid_and_opens_with_its_command(path: Path) -> None:
     load_config(RunConfig, path)
     head = [line.lstrip("# ") for line in path.read_text(encoding="utf8").splitlines() if line.startswith("#")]
     assert any(line.startswith("command ") for line in head)
-    for line in head:
+    for line in "\n".join(head).replace("\\\n", " ").splitlines():  # a command may take several lines
         found = re.match(r"(?:\w+ +)?(chiasm .*)", line)
         if found:
             check_chiasm(shlex.split(found[1])[1:])
