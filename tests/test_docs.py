@@ -217,7 +217,10 @@ def check_chiasm(arguments: list[str]) -> None:
     if verb == "build":
         load_config(BuildConfig, None, overrides)
     elif verb == "train":
-        load_run(None, overrides, {"data": {"table": "t.lance"}, "train": {"minutes": 1}})
+        recipe = ROOT / rest[0]
+        load_run(
+            recipe if recipe.is_file() else None, overrides, {"data": {"table": "t.lance"}, "train": {"minutes": 1}}
+        )
 
 
 @pytest.mark.parametrize(
