@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run folder.", metavar="RUN")],
+    run: Annotated[
+        Path, typer.Argument(help="A run folder; `starter` is the checkpoint that is shipped.", metavar="RUN")
+    ],
     table: Annotated[Path, typer.Argument(help="A table made by `chiasm build`.", metavar="TABLE.lance")],
     split: Annotated[
         list[str] | None,
