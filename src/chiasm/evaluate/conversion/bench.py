@@ -94,10 +94,7 @@ class Bench:
         makers = ", ".join(map(quoted, sorted(self.held_out)))
         longest = int(table.lengths("audio").max(initial=0))
         theirs = " OR ".join(f"audio[{place}].by IN ({makers})" for place in range(1, longest + 1)) or "false"
-        where = f"split = {quoted(data.train_split)} AND ({theirs})" + (
-            f" AND ({self.task.where})" if self.task.where else ""
-        )
-        rows, found = table.rows(where), list[int]()
+        rows, found = rows_of_task(table, self.task, data.train_split, theirs), list[int]()
         columns = [name for name in columns_of(table) if name not in ("image", "video") or self.given(name) is not None]
         for start in range(0, len(rows), CHUNK):
             part = rows[start : start + CHUNK]

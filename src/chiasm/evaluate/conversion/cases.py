@@ -57,11 +57,10 @@ class Case:
         return self.record.texts[0].text if self.record.texts else ""
 
 
-def rows_of_task(table: Table, task: TaskConfig, split: str | None) -> NDArray[np.int64]:
-    """Rows of a split (of all, where None) that the task's own condition admits."""
+def rows_of_task(table: Table, task: TaskConfig, split: str | None, condition: str | None = None) -> NDArray[np.int64]:
+    """Rows of a split (of all, where None) that the task's own condition admits, and this one."""
     conditions = [] if split is None else [f"split = {quoted(split)}"]
-    if task.where:
-        conditions.append(f"({task.where})")
+    conditions += [f"({one})" for one in (task.where, condition) if one]
     return table.rows(" AND ".join(conditions) or None)
 
 
