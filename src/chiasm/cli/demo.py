@@ -80,7 +80,7 @@ def demo(
     show(f"report: {report}")
     say(f'ask it yourself: chiasm search {story.table_path} "red apple"')
     if conversion:
-        say('or the starter: chiasm convert --text "red apple" --to image --out apple.png')
+        say('or the starter: chiasm convert --text "grinning face" --to image --out face.png')
 
 
 def recipe(table: Path, minutes: float | None, device: str) -> RunConfig:
