@@ -363,6 +363,20 @@ class RunConfig(Section):
     optimizer: OptimizerConfig = OptimizerConfig()
     train: TrainConfig
 
+    @model_validator(mode="after")
+    def _parts(self) -> RunConfig:
+        for name, task in self.tasks.items():
+            if task.part_of is None:
+                continue
+            whole = self.tasks.get(task.part_of)
+            if whole is None or whole.part_of is not None:
+                raise ValueError(f"tasks.{name}.part_of: {task.part_of!r} is no whole task of this run")
+            if task.kind != whole.kind:
+                raise ValueError(
+                    f"tasks.{name}.part_of: {name} and {task.part_of} differ in what is given, wanted, or how it is written"
+                )
+        return self
+
 
 SYSTEMS = (
     "transformer", "bert", "roberta", "gpt", "t5", "resnet", "vit", "detr", "simclr", "moco", "clip", "siglip", "vilbert", "uniter",

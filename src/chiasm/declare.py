@@ -101,9 +101,17 @@ class TaskConfig(Section):
     )
     table: str | None = Field(default=None, description="the table it trains on; None: data.table")
     where: str | None = Field(default=None, description="SQL over the table's columns: which records take part")
+    part_of: str | None = Field(
+        default=None,
+        description="a task that this one is a part of: one conversion learned from several tables, asked for by that name; this one can be "
+        "measured by its own",
+    )
     weight: Annotated[float, Field(gt=0)] | None = Field(
         default=None,
         description="how often it is drawn against the others; None: by the number of its records (see mixing)",
+    )
+    group_power: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None, description="how a group's share of its examples grows with its size; None: data.group_power"
     )
     order: Literal["causal", "parallel"] = Field(
         default="causal",
@@ -189,6 +197,12 @@ class TaskConfig(Section):
         """What must be read for it, each once, in the order of the trunk."""
         found = {m for field in self.given for m in MODALITY_OF[field.of]}
         return tuple(m for m in ("text", "image", "audio", "video") if m in found)
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """Alike in tasks that can be parts of one: fields, whatever their language, and the way of writing."""
+        given = frozenset((field.of, field.name, field.optional) for field in self.given)
+        return given, self.wanted.of, self.wanted.name, self.order, self.together > 1
 
     @property
     def writer(self) -> str:

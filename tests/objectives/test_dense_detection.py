@@ -86,3 +86,25 @@ def test_copies_are_suppressed_within_a_class_only() -> None:
     (found,) = read_cells(logits, values)
     assert [kind for _, kind, _ in found] == [0, 1]
     assert torch.allclose(cell_boxes(values).flatten(0, 1)[5], torch.tensor([0.0, 0.0, 0.75, 0.75]))
+
+
+def test_boxes_of_one_object_vote_on_where_it_is() -> None:
+    """A naive reading: groups about the surest, those that overlap it by more than half weighed by their probabilities."""
+    logits, values = torch.zeros(1, N, N, 3), torch.zeros(1, N, N, 4)
+    logits[..., 0] = 10
+    boxes = {
+        (4, 4): (0.1, 0.1, 0.5, 0.5),
+        (4, 5): (0.12, 0.1, 0.54, 0.5),
+        (2, 5): (0.1, 0.1, 0.5, 0.26),
+        (9, 9): (0.58, 0.58, 0.62, 0.7),
+    }
+    sure = {(4, 4): 0.9, (4, 5): 0.6, (2, 5): 0.5, (9, 9): 0.4}
+    for (row, column), (x0, y0, x1, y1) in boxes.items():
+        x, y = (column + 0.5) / N, (row + 0.5) / N
+        values[0, row, column] = (torch.tensor([x - x0, y - y0, x1 - x, y1 - y]) * N).log()
+        share = sure[row, column]
+        logits[0, row, column] = torch.tensor([1 - share, share, 0.0]).clamp(min=1e-9).log()
+    (found,) = read_cells(logits, values)
+    assert [round(score, 3) for _, _, score in found] == [0.9, 0.4], "two objects: the third box is a part of the first"
+    mean = (torch.tensor(boxes[4, 4]) * 0.9 + torch.tensor(boxes[4, 5]) * 0.6) / 1.5
+    assert torch.allclose(torch.tensor(found[0][0]), mean, atol=1e-3), "the third overlaps too little to have a vote"

@@ -23,7 +23,7 @@ PUBLISHED = cache_folder() / "downloads" / ARCHIVE  # where a person has fetched
 LINES = {
     "tweets": "1\t2.7\tYay &amp; more!\r\n2\t-0.1\tok\r\n3\tbroken\r\n4\t9.9\toff the scale",
     "movies": "1\t-3.5\tDreadful.",
-    "products": "1_1\t0.5\tIt works.\r\n1_2\t-0.5\tMostly.\r\n2_1\t0\tA cable.",
+    "products": "\ufeff1_1\t0.5\tIt works.\r\n1_2\t-0.5\tMostly.\r\n2_1\t0\tA cable.",
     "editorials": "1_1\t0.4\tA plan.",
 }
 

@@ -7,7 +7,7 @@ import pytest
 from chiasm.config import RunConfig, load_kept
 from chiasm.declare import TaskConfig
 from chiasm.errors import ConfigError
-from chiasm.train.abilities import are_one, find_tasks, record_for, target_of
+from chiasm.train.abilities import abilities, are_one, find_tasks, record_for, target_of
 from chiasm.train.checkpoint import shipped
 from chiasm.types import Media, Question, Record, Text
 
@@ -60,6 +60,13 @@ def test_tasks_that_want_the_same_of_the_same_are_one_conversion() -> None:
         find_tasks(tasks, {"image"}, "boxes")
     assert are_one([tasks["a"], tasks["b"]])
     assert not are_one([tasks["find"], tasks["seek"]]) and not are_one([tasks["a"], tasks["say"]])
+
+
+def test_a_part_of_a_task_is_asked_for_by_the_name_of_the_whole() -> None:
+    tasks = {"hear": task(["audio.en"], "text"), "digits": task(["audio"], "text", part_of="hear")}
+    assert find_tasks(tasks, {"audio"}, "text") == ("hear",)
+    assert find_tasks(tasks, {"audio"}, "text", task="digits") == ("digits",)
+    assert "digits" not in abilities(tasks)
 
 
 def test_each_way_to_say_which_is_told_and_works() -> None:

@@ -243,6 +243,31 @@ def test_given_weights_count_against_an_average_task(place: Place, joint: JointJ
     assert found == pytest.approx(expected / expected.sum())
 
 
+def test_a_task_can_weigh_its_groups_in_its_own_way(place: Place, joint: JointJob, tmp_path: Path) -> None:
+    many = joint.data.train["caption"]
+    records = [replace(r, group="all" if i else None) for i, r in enumerate(many.split.records)]
+    grouped = replace(many, split=replace(many.split, records=records))
+    first = records[int(many.usable[0])].id
+    for power, share in ((1.0, 1 / len(many.usable)), (0.0, 0.5)):
+        data = {"caption": replace(grouped, task=grouped.task.model_copy(update={"group_power": power}))}
+        maker = JointMaker(data, place.config("data.group_power=0.5", only=("caption",)))
+        drawn = [i for step in range(60) for i in maker.make(step, 0, 1).ids]
+        assert drawn.count(first) / len(drawn) == pytest.approx(share, abs=0.03)
+
+
+def test_a_part_trains_the_token_of_the_whole_and_its_choices_are_the_wholes(place: Place, tmp_path: Path) -> None:
+    whole = {"given": ["image", "question"], "wanted": "answer", "where": "id = 'room-0' OR id = 'room-2'"}
+    part = {"given": ["image", "question.en"], "wanted": "answer", "part_of": "scene"}
+    tasks = {"scene": whole, "more": part, "first": place.tasks["first"]}
+    made = job(joint_config(place.rooms, tasks, place.quantizers), tmp_path)
+    facts = made.model.facts
+    assert set(made.model.task_tokens) == {"scene", "first"}
+    assert set(facts.choices["scene"]) == set(facts.choices["more"]) > set(facts.choices["first"])
+    batch = made.data.train["more"].batch(made.data.train["more"].usable[:2], None)
+    made.model.losses(batch, torch.float32).losses["more"].backward()
+    assert made.model.task_tokens["scene"].grad is not None and made.model.task_tokens["first"].grad is None
+
+
 def test_every_usable_record_gives_an_example_of_any_draw(joint: JointJob) -> None:
     for name, data in joint.data.train.items():
         for step in range(5):

@@ -210,6 +210,7 @@ def _list(model: ConvertingModel, as_json: bool) -> None:
                 "given": [str(f) for f in task.given],
                 "wanted": str(task.wanted),
                 "choices": len(model.choices(name)),
+                "part_of": task.part_of,
             }
             for name, task in model.tasks.items()
         ]
@@ -228,8 +229,9 @@ def _list(model: ConvertingModel, as_json: bool) -> None:
     idle: list[str] = []
     for name, task in model.tasks.items():
         count = len(model.choices(name))
+        told = name if task.part_of is None else f"{name} (of {task.part_of})"
         grid.add_row(
-            *map(Text, (name, ", ".join(map(str, task.given)), str(task.wanted), f"{count:,}" if count else ""))
+            *map(Text, (told, ", ".join(map(str, task.given)), str(task.wanted), f"{count:,}" if count else ""))
         )
         idle += [name] if task.wanted.of in ("space", "item") else []
     lines = [

@@ -107,7 +107,7 @@ def read_ratings(archive: bytes) -> dict[str, list[str]]:
     folder = "hutto_ICWSM_2014"
     inner = _member(archive, _INNER)
     return {
-        domain: _member(inner, f"{folder}/{stem}_GroundTruth.txt").decode("utf8", "replace").splitlines()
+        domain: _member(inner, f"{folder}/{stem}_GroundTruth.txt").decode("utf-8-sig", "replace").splitlines()
         for domain, stem in DOMAINS.items()
     }
 

@@ -56,7 +56,9 @@ class Converter(nn.Module):
         self.space, self.tasks, self.facts = space, dict(tasks), facts
         self.objective = Contrastive(config.objective.contrastive, config.objective.tile, config.objective.weights)
         self.quantizers = nn.ModuleDict(dict(quantizers)).requires_grad_(False)
-        self.task_tokens = nn.ParameterDict({name: torch.randn(width) * SPREAD for name in tasks})
+        self.task_tokens = nn.ParameterDict(
+            {name: torch.randn(width) * SPREAD for name, task in tasks.items() if task.part_of is None}
+        )
         self.languages = nn.Parameter(torch.randn(len(facts.languages) + 1, width) * 0.05)
         self.makers = nn.Parameter(torch.randn(len(facts.makers) + 1, width) * 0.05)
         self.turns = nn.Parameter(torch.randn(TURNS, width) * 0.05)
@@ -171,7 +173,8 @@ class Converter(nn.Module):
 
     def begin(self, batch: Batch, dtype: torch.dtype) -> Tensor:
         """The first token of what is wanted, which says what is wanted: [B, D]."""
-        first = self.task_tokens[batch.task] + F.embedding(batch.labels["language"], self.languages)
+        name = self.tasks[batch.task].part_of or batch.task
+        first = self.task_tokens[name] + F.embedding(batch.labels["language"], self.languages)
         return (first + F.embedding(batch.labels["maker"], self.makers)).to(dtype)
 
     # Training.

@@ -54,6 +54,7 @@ def find_tasks(
             raise ConfigError(f"this model has no task {task!r}; {hint}")
         _check_named(task, tasks[task], given, language)
         return (task,)
+    tasks = whole(tasks)
     target = target_of(to, language)
     if target.of in ("item", "space"):
         raise ConfigError(f"to {target.of}: {IN_PYTHON}")
@@ -66,6 +67,11 @@ def find_tasks(
         every = ", ".join(name for group in groups for name in group)
         raise ConfigError(f"several tasks make {target.of} from {_said(given)}: {every}; say which with one of{ways}")
     return groups[0]
+
+
+def whole(tasks: Mapping[str, TaskConfig]) -> Mapping[str, TaskConfig]:
+    """Those that are asked for by their own names."""
+    return {name: task for name, task in tasks.items() if task.part_of is None}
 
 
 def target_of(to: str, language: str | None = None) -> RecordField:
@@ -109,7 +115,7 @@ def _check_named(name: str, task: TaskConfig, given: set[str] | None, language: 
 
 def abilities(tasks: Mapping[str, TaskConfig]) -> str:
     """What a model can do, in words: one after the other, or of many, one a line."""
-    told = [_told((n,), tasks) for n, t in tasks.items() if t.wanted.of != "space"]
+    told = [_told((n,), tasks) for n, t in whole(tasks).items() if t.wanted.of != "space"]
     if len(told) > IN_A_LINE:
         return "".join(f"\n  {one}" for one in told)
     return "; ".join(told) or "nothing but embed"

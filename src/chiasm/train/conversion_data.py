@@ -78,6 +78,10 @@ class TaskData:
     collator: Collator
     held_out: frozenset[str]
 
+    @property
+    def groups(self) -> list[str | None]:
+        return [self.split.records[p].group for p in self.usable.tolist()]
+
     def batch(self, positions: Sequence[int] | NDArray[np.int64], draws: Draws | None) -> Batch:
         """The examples of these records. Without draws nothing is random: the first of everything, nothing augmented."""
         u = None if draws is None else draws.uniform("choice", CHOICE_DRAWS)
@@ -100,7 +104,7 @@ class JointMaker:
         self._data, self._config = list(data.values()), config
         seed, power = config.train.seed, config.data.group_power
         self._samplers = [
-            Sampler(group_weights([d.split.records[p].group for p in d.usable.tolist()], power), seed)
+            Sampler(group_weights(d.groups, power if d.task.group_power is None else d.task.group_power), seed)
             for d in self._data
         ]
         mixing = config.conversion.mixing
@@ -268,7 +272,7 @@ def _facts(config: RunConfig, tokenizer: Tokenizer, splits: Mapping[str, Split])
     languages: Counter[str] = Counter()
     makers: Counter[str] = Counter()
     objects: Counter[str] = Counter()
-    choices: dict[str, tuple[str, ...]] = {}
+    choices: dict[str, Counter[str]] = {}
     held_out = config.data.held_out_makers
     for name, task in config.tasks.items():
         records = splits[name].records
@@ -279,19 +283,18 @@ def _facts(config: RunConfig, tokenizer: Tokenizer, splits: Mapping[str, Split])
             makers.update(m.by for r in records for m in r.audio if m.by and m.by not in held_out)
         if task.wanted.of in ("boxes", "mask"):
             objects.update(b.label for r in records for b in r.boxes)
-        counts: Counter[str] = Counter()
+        counts = choices.setdefault(task.part_of or name, Counter())
         if task.wanted.of == "label":
             counts.update(x.value for r in records for x in r.labels if x.name == task.wanted.name)
         if task.wanted.of == "answer":
             counts.update(q.answers[0] for r in records for q in r.questions if q.answers)
-        if counts:
-            choices[name] = tuple(value for value, _ in counts.most_common(MOST_CHOICES))
+    listed = {name: tuple(value for value, _ in counts.most_common(MOST_CHOICES)) for name, counts in choices.items()}
     return ConversionFacts(
         tokenizer.size,
         tuple(value for value, _ in languages.most_common(MOST_LISTED)),
         tuple(value for value, _ in makers.most_common(MOST_LISTED)),
         tuple(sorted(objects)),
-        choices,
+        {name: listed[of] for name, task in config.tasks.items() if listed[of := task.part_of or name]},
     )
 
 
