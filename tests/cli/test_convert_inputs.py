@@ -50,6 +50,8 @@ def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--image", "medal.png", "--to", "boxes", "--out", "x.txt"], 2, "boxes is written as .json or .png"),
         (["--image", "gone.png"], 3, "error: gone.png: no such file"),
         (["medal.png", "--to", "text"], 2, "medal.png is a file, not a run; did you mean --image medal.png?"),
+        (["--image", "medal.png", "talk.json", "medal.png"], 2, 'leaves it alone: --image "*.png"'),
+        (["starter", "x", "y"], 2, "error: x and 1 more: nothing but RUN stands without an option\n"),
         (["talk.json"], 2, "did you mean --record talk.json?"),
         (["--text", "a", "--kind", "smaple"], 2, "--kind smaple: no such kind; did you mean sample?"),
         (["--text", "a", "--to", "speech"], 2, "did you mean 'audio'?"),
@@ -126,6 +128,14 @@ def test_a_text_may_be_a_file(here: Path) -> None:
     assert "note: --text folder: a folder; taken as words" in told
     assert "note: --text gone.txt: no such file; taken as words" in told
     assert Given("a", {"text": "a" * 5000}).words() == "a" * 5000
+
+
+def test_a_folder_says_what_it_leaves_out(here: Path) -> None:
+    Path("empty.png").unlink()
+    told = ok("convert", "--image", ".", "--task", "caption").stderr
+    assert "note: .: 1 of 3 files are no image and left out: talk.json …" in told
+    (here / "talk.json").unlink()
+    assert "note" not in ok("convert", "--image", ".", "--task", "caption").stderr
 
 
 def test_inputs_of_one_stem_are_told_apart(here: Path) -> None:

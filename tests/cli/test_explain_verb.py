@@ -59,6 +59,12 @@ def test_rate_makes_and_reads(tmp_path: Path) -> None:
     assert chiasm("rate", "read", sheet, "--key", made["key"]).exit_code == 3
 
 
+def test_a_split_that_no_comparison_has_is_refused_before_the_work(made: Made) -> None:
+    result = chiasm("evaluate", made.run, made.table, "--against", made.run, "--split", "left_out_makers")
+    assert result.exit_code == 2
+    assert "which has no split left_out_makers" in result.stderr
+
+
 def test_evaluate_against_another_run_and_by_a_label(made: Made, tmp_path: Path) -> None:
     pairs = tmp_path / "pairs.tsv"
     pairs.write_text("red\tred\t5\nred\tblue\t1\nred\tred disc\t4\n")

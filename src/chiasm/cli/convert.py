@@ -22,6 +22,7 @@ KINDS = ("greedy", "sample", "beam")
 
 
 def convert(
+    ctx: typer.Context,
     run: Annotated[
         str, typer.Argument(help="A run with tasks; `starter` is the checkpoint that is shipped.", metavar="RUN")
     ] = "starter",
@@ -96,7 +97,7 @@ def convert(
     from chiasm.cli.convert_written import ENDINGS, plan
     from chiasm.errors import ConfigError, DataError
 
-    if (mistake := mistaken(run)) is not None:
+    if (mistake := mistaken(run, ctx.args)) is not None:
         raise ConfigError(mistake)
     named = {"kind": kind, "temperature": temperature, "top_k": top_k, "top_p": top_p, "beams": beams, "seed": seed}
     options = decoding({**named, "guidance": guidance, "candidates": candidates})

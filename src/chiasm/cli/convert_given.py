@@ -111,8 +111,18 @@ def note_texts(texts: Sequence[str]) -> None:
             say(f"note: --text {text}: no such file; taken as words")
 
 
-def mistaken(run: str) -> str | None:
-    """Why what is given as RUN is none: a file that was to be converted, with what to write instead."""
+def mistaken(run: str, more: Sequence[str]) -> str | None:
+    """Why what stands without an option is not a run alone, but files that were to be converted, with what to write instead.
+
+    more: what stands behind the run; a shell that spells a pattern out puts its files there."""
+    if more:
+        behind = f"{more[0]}{f' and {len(more) - 1} more' if len(more) > 1 else ''}"
+        quoted = (
+            '; a pattern of files is quoted, so that the shell leaves it alone: --image "*.png"'
+            if is_file(more[-1])
+            else ""
+        )
+        return f"{behind}: nothing but RUN stands without an option{quoted}"
     if not os.path.isfile(run):
         return None
     option = next((of for of in ("image", "audio", "video", "text") if Path(run).suffix.lower() in KINDS[of]), None)
@@ -156,7 +166,13 @@ def _expand(modality: str, values: Sequence[str]) -> list[str]:
     for value in values:
         path = Path(value)
         if _is_folder(value):
-            files = sorted(str(p) for p in path.iterdir() if p.suffix.lower() in KINDS[modality] and p.is_file())
+            there = sorted(p for p in path.iterdir() if p.is_file())
+            files = [str(p) for p in there if p.suffix.lower() in KINDS[modality]]
+            if files and len(files) < len(there):
+                other = next(p.name for p in there if str(p) not in files)
+                say(
+                    f"note: {value}: {len(there) - len(files)} of {len(there)} files are no {modality} and left out: {other} …"
+                )
             if not files:
                 raise DataError(f"{value}: no {modality} files ({' '.join(KINDS[modality])}) in this folder")
         elif not is_file(value) and re.search(r"[*?\[]", value):

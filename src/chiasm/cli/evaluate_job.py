@@ -54,6 +54,8 @@ def measure(job: Job) -> dict[str, Any]:
     check_protocols(job.protocols or None)
     _budget(job)  # refused before the work, not after it
     rated = None if job.ratings is None else read_ratings(job.ratings)
+    if job.against is not None and (lacking := sorted(set(job.splits) - set(job.table.splits()))):
+        raise ConfigError(f"--against compares retrieval on {job.table.path}, which has no split {', '.join(lacking)}")
     model = load(job.run, device=job.device, remember=job.report is not None or job.against is not None)
     other = None if job.against is None else load(job.against, device=job.device)
     converting = model if isinstance(model, ConvertingModel) else None

@@ -71,7 +71,9 @@ def _command(name: str) -> Any:
     if isinstance(verb, typer.Typer):
         return typer.main.get_command(verb)
     single = typer.Typer(**_PLAIN)
-    single.command(name, epilog=EXIT_CODES)(guarded(verb))
+    # What stands behind the run of `convert` is mostly a pattern that the shell spelled out: the verb says so.
+    settings = {"allow_extra_args": True} if name == "convert" else None
+    single.command(name, epilog=EXIT_CODES, context_settings=settings)(guarded(verb))
     return typer.main.get_command(single)
 
 
