@@ -510,13 +510,15 @@ def load_run(
 def load_kept(path: Path) -> AnyRunConfig:
     """The configuration that stands beside weights: what it says nothing of is younger than the weights, which were trained without.
 
-    model.text.scale: words were read as they are; conversion.code_scale: codes were read as words are."""
+    model.text.scale: words were read as they are; conversion.code_scale: codes were read as words are; conversion.history_mean: 0."""
     tree = read_tree(path)
-    model = tree.get("model", {})
+    model, conversion = tree.get("model", {}), tree.get("conversion", {})
     text = model.get("text", {}) if isinstance(model, dict) else None
     # What is damaged is left for validation to tell.
     if tree.get("system", "chiasm") == "chiasm" and isinstance(text, dict):
         tree["model"] = {**model, "text": {"scale": 1.0, **text}}
+        if isinstance(conversion, dict):
+            tree["conversion"] = {"history_mean": 0.0, **conversion}
     config = _run_of(tree, str(path))
     if isinstance(config, SystemRunConfig) or "code_scale" in config.conversion.model_fields_set:
         return config

@@ -234,6 +234,11 @@ class ConversionConfig(Section):
         description="what the vectors of codes are multiplied by where their writer reads them; larger, and it goes by what it wrote "
         "more than by what is given (LOG.md, 48)",
     )
+    history_mean: Annotated[float, Field(ge=0)] = Field(
+        default=2.0,
+        description="how much the mean of a history's items counts in what is looked for next, beside what the trunk makes of them "
+        "(item-based models: FISM, Kabbur et al., KDD 2013)",
+    )
     init: str | None = Field(
         default=None,
         description="a run whose weights this one begins with (`starter`: the one that is shipped); of its sizes come those that are not set here",

@@ -515,6 +515,22 @@ def test_a_history_is_read_in_its_order_whatever_the_others_length(model: Conver
         assert not torch.allclose(model.item_query(replace(of, items=items), DTYPE)[0], query[0])
 
 
+def test_what_follows_is_looked_for_near_the_mean_of_the_history(model: Converter) -> None:
+    of = batch("next", history([3, 1]))
+    was = model.history_mean
+    try:
+        with torch.no_grad():
+            items = model._fused(of.items["history.image"], of.items["history.text"], DTYPE)
+            mean = torch.stack([items[:3].mean(0), items[3]])
+            queries: list[torch.Tensor] = []
+            for model.history_mean in (0.0, 2.0, 1e6):
+                queries.append(model.item_query(of, DTYPE))
+        torch.testing.assert_close(queries[1], torch.nn.functional.normalize(queries[0] + 2 * mean, dim=-1))
+        torch.testing.assert_close(queries[2], torch.nn.functional.normalize(mean, dim=-1), rtol=0, atol=1e-4)
+    finally:
+        model.history_mean = was
+
+
 def test_every_item_of_a_history_is_asked_for_by_those_before_it(model: Converter) -> None:
     lengths = [3, 1, 2]
     made = history(lengths)

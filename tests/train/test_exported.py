@@ -62,6 +62,7 @@ def test_a_run_from_before_codes_were_told_from_words_reads_them_as_it_did(
 ) -> None:
     tree = yaml.safe_load((finished / "config.yaml").read_text(encoding="utf8"))
     assert tree["conversion"].pop("code_scale") == 1.0
+    assert tree["conversion"].pop("history_mean") == 2.0
     del tree["model"]["text"]["scale"]
     tree["model"]["width"] = 16
     tree["model"]["text"] |= words
@@ -70,6 +71,7 @@ def test_a_run_from_before_codes_were_told_from_words_reads_them_as_it_did(
     file.write_text(yaml.safe_dump(tree), encoding="utf8")
     config = load_kept(file)
     assert isinstance(config, RunConfig) and config.conversion.code_scale == codes
+    assert config.conversion.history_mean == 0.0
 
 
 @pytest.mark.parametrize(

@@ -440,6 +440,27 @@ def test_each_kind_of_thing_is_made(model: ConvertingModel) -> None:
         model.recommend("next", [session(1)], [*items, Record("bare")])
 
 
+def test_what_is_popular_is_recommended_as_much_as_it_is_asked_to_count(
+    model: ConvertingModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = model.converter.facts.items
+    assert set(train) <= {"red", "green", "blue", "black"} and min(train.values()) > 1
+    items = [replace(session(i), id=f"item-{i}") for i in range(4)]
+    names = {record.id: record.texts[0].text for record in items}
+
+    def ranked(popularity: float, counts: dict[str, int]) -> list[str]:
+        facts = replace(model.converter.facts, items=counts)
+        monkeypatch.setattr(model.converter, "facts", facts)
+        (found,) = model.recommend("next", [session(1)], items, k=4, popularity=popularity)
+        return [names[i] for i in found.items or ()]
+
+    plain = ranked(0, {})
+    assert plain == ranked(1, {}) == ranked(0, {plain[-1]: 9}) == ranked(1, dict.fromkeys(plain, 7))
+    frequent = {plain[3]: 10**9, plain[2]: 10**6, plain[1]: 1}
+    # What no history had stands at the mean of the logs: e^11.5 between the two.
+    assert ranked(10, frequent) == [plain[3], plain[2], plain[0], plain[1]]
+
+
 def test_answers_and_labels_are_chosen(model: ConvertingModel) -> None:
     made = model.convert(text="red and blue", to="label")
     assert made.text in model.choices("first") and set(made.scores) == set(model.choices("first"))

@@ -83,6 +83,7 @@ class Converter(nn.Module):
         self.boxes = CellHead(width, settings.cells, classes + 4) if "cells" in wanted else None
         self.item = Projection(width, config.model.embedding) if "item" in wanted else None
         self.item_token = Linear(config.model.embedding, width) if "item" in wanted else None
+        self.history_mean = config.conversion.history_mean
 
     @property
     def trunk(self) -> Transformer:
@@ -128,8 +129,6 @@ class Converter(nn.Module):
         """The given tokens of all modalities as one sequence a record: [B, P, D]."""
         count = len(batch.ids)
         parts = [self._given(m, batch.items[m], count, dtype) for m in ORDER if m in batch.items]
-        if "history.image" in batch.items:
-            parts.append(self._history(batch, count, dtype))
         segments: list[tuple[str, int, int]] = []
         for part in parts:
             start = segments[-1][2] if segments else 0
@@ -147,13 +146,6 @@ class Converter(nn.Module):
         """One modality's tokens, all items of a record one after the other: [B, S·N, D]."""
         tokens = self.space.embedders[modality](items, dtype)
         return self._placed(modality, tokens.x, tokens.valid, items, count, dtype)
-
-    def _history(self, batch: Batch, count: int, dtype: torch.dtype) -> Tokens:
-        """One token an item: its fused embedding."""
-        assert self.item_token is not None
-        images = batch.items["history.image"]
-        x = self.item_token(self._fused(images, batch.items["history.text"], dtype).to(dtype))[:, None]
-        return self._placed("text", x, images.valid, images, count, dtype)
 
     def _placed(self, modality: str, x: Tensor, valid: Tensor, items: Items, count: int, dtype: torch.dtype) -> Tokens:
         """Tokens [I, N, D] of items at their records' places: [B, S·N, D]."""
@@ -272,10 +264,12 @@ class Converter(nn.Module):
         follows = torch.where(place + 1 < each[owner], torch.arange(n, device=owner.device) + 1, n + owner)
         before = torch.arange(int(each.max()), device=owner.device)
         valid = before <= place[:, None]
-        tokens = self.item_token(history.to(dtype))[(first[owner, None] + before).clamp(max=n - 1)]
+        index = (first[owner, None] + before).clamp(max=n - 1)
+        tokens = self.item_token(history.to(dtype))[index]
         turn = (place[:, None] - before).clamp(0, TURNS - 1)
         shown_before = Tokens(tokens + F.embedding(turn, self.turns.to(dtype)), valid, (("text", 0, tokens.shape[1]),))
-        asked = self._follow(shown_before, self.begin(batch, dtype)[owner])
+        mean = (history[index] * valid[..., None]).sum(1) / (place + 1)[:, None]
+        asked = self._follow(shown_before, self.begin(batch, dtype)[owner], mean)
         # Each item once, however many histories hold it: else what is popular would be pushed away for being a frequent wrong answer.
         one = torch.full((int(identity.max()) + 1,), len(identity), device=identity.device)
         one.scatter_reduce_(0, identity, torch.arange(len(identity), device=identity.device), "amin")
@@ -283,18 +277,29 @@ class Converter(nn.Module):
         logits = output.scale * output.embedding["text"] @ output.embedding["image"].T
         return Losses({batch.task: F.cross_entropy(logits, identity[follows])}, {batch.task: math.log(len(one))})
 
-    def _follow(self, given: Tokens, begin: Tensor) -> Tensor:
-        """Item tokens [B, P, D] and the token that asks [B, D] → the vector of what follows: unit length, float32 [B, E]."""
+    def _follow(self, given: Tokens, begin: Tensor, mean: Tensor) -> Tensor:
+        """Item tokens [B, P, D], the token that asks [B, D] and the items' mean [B, E] → the vector of what follows: unit length, float32 [B, E]."""
         assert self.item is not None
         P = given.x.shape[1]
         x = torch.cat([given.x, begin[:, None]], 1)
         valid = torch.cat([given.valid, given.valid.new_ones(len(x), 1)], 1)
         features = self.trunk(Tokens(x, valid, (*given.segments, ("text", P, P + 1)))).x[:, P:]
-        return self.item(Features(features, valid[:, P:], (("text", 0, 1),)))
+        made = self.item(Features(features, valid[:, P:], (("text", 0, 1),)))
+        return F.normalize(made + self.history_mean * mean, dim=-1)
 
     def item_query(self, batch: Batch, dtype: torch.dtype) -> Tensor:
         """The vector of what follows a history: unit length, float32 [B, E]."""
-        return self._follow(self.prefix(batch, dtype), self.begin(batch, dtype))
+        assert self.item_token is not None
+        given, begin = self.prefix(batch, dtype), self.begin(batch, dtype)
+        mean = begin.new_zeros(len(begin), self.item_token.in_features, dtype=torch.float32)
+        if "history.image" in batch.items:  # else not one picture could be read
+            images = batch.items["history.image"]
+            items = self._fused(images, batch.items["history.text"], dtype)
+            x = self.item_token(items.to(dtype))[:, None]
+            given = self._placed("text", x, images.valid, images, len(begin), dtype)
+            each = torch.bincount(images.owner, minlength=len(begin))
+            mean = mean.index_add(0, images.owner, items) / each.clamp(min=1)[:, None]
+        return self._follow(given, begin, mean)
 
     def item_vectors(self, batch: Batch, dtype: torch.dtype) -> Tensor:
         """Items as the fused embeddings of their picture and text: unit length, float32 [n, E]."""

@@ -43,6 +43,8 @@ VALIDATED = 128
 """Validation examples a task that a learning curve is measured on, at most."""
 COSTED = 16
 """Examples that tell what a task costs."""
+MOST_ITEMS = 100_000
+"""Items whose histories are counted, the most frequent ones."""
 MOST_LISTED = 64
 """Languages and makers that writers are told of, the most frequent ones."""
 
@@ -272,6 +274,7 @@ def _facts(config: RunConfig, tokenizer: Tokenizer, splits: Mapping[str, Split])
     languages: Counter[str] = Counter()
     makers: Counter[str] = Counter()
     objects: Counter[str] = Counter()
+    items: Counter[str] = Counter()
     choices: dict[str, Counter[str]] = {}
     held_out = config.data.held_out_makers
     for name, task in config.tasks.items():
@@ -283,6 +286,8 @@ def _facts(config: RunConfig, tokenizer: Tokenizer, splits: Mapping[str, Split])
             makers.update(m.by for r in records for m in r.audio if m.by and m.by not in held_out)
         if task.wanted.of in ("boxes", "mask"):
             objects.update(b.label for r in records for b in r.boxes)
+        if task.wanted.of == "item":
+            items.update(text for r in records for text in {t.text.casefold() for t in r.texts})
         counts = choices.setdefault(task.part_of or name, Counter())
         if task.wanted.of == "label":
             counts.update(x.value for r in records for x in r.labels if x.name == task.wanted.name)
@@ -295,6 +300,7 @@ def _facts(config: RunConfig, tokenizer: Tokenizer, splits: Mapping[str, Split])
         tuple(value for value, _ in makers.most_common(MOST_LISTED)),
         tuple(sorted(objects)),
         {name: listed[of] for name, task in config.tasks.items() if listed[of := task.part_of or name]},
+        dict(items.most_common(MOST_ITEMS)),
     )
 
 

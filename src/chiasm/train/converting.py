@@ -215,9 +215,19 @@ class ConvertingModel(EmbeddingModel):
 
     @torch.inference_mode()
     def recommend(
-        self, task: str, records: Sequence[Record], catalogue: Sequence[Record], k: int = 10, read: Read = read_bytes
+        self,
+        task: str,
+        records: Sequence[Record],
+        catalogue: Sequence[Record],
+        k: int = 10,
+        read: Read = read_bytes,
+        popularity: float = 1.0,
     ) -> list[Converted]:
-        """The ids of the k likeliest next items of each history. catalogue: a record an item, with its picture and its text."""
+        """The ids of the k likeliest next items of each history. catalogue: a record an item, with its picture and its text.
+
+        popularity: how much it counts in how many histories of the training an item is. Told apart from a batch's other items, what follows
+        is learned with popularity divided out (log p(y|x)/p(y), as with any sampled softmax): 1 puts it back, 0 leaves what is particular to a
+        history. An item that no history had counts as an average one."""
         if self.tasks[task].wanted.of != "item":
             raise ConfigError(f"the task {task!r} wants {self.tasks[task].wanted}, not an item")
         for record in catalogue:
@@ -226,10 +236,14 @@ class ConvertingModel(EmbeddingModel):
         pictures = self.embed_items("image", [r.image[0] for r in catalogue])
         words = self.embed_items("text", [r.texts[0] for r in catalogue])
         items = F.normalize(torch.from_numpy(pictures) + torch.from_numpy(words), dim=-1)
+        scale = self.converter.space.output({}).scale.cpu()
+        prior = popularity * torch.from_numpy(
+            _log_counts([r.texts[0].text for r in catalogue], self.converter.facts.items)
+        )
         found: list[Converted] = []
         for start in range(0, len(records), BATCH):
             batch = self._batch(task, records[start : start + BATCH], read, None, None)
-            scores = self.converter.item_query(batch, self.dtype).cpu() @ items.T
+            scores = scale * self.converter.item_query(batch, self.dtype).cpu() @ items.T + prior
             for row in scores.topk(min(k, len(catalogue)), 1).indices.tolist():
                 found.append(Converted(items=tuple(catalogue[i].id for i in row)))
         return found
@@ -364,6 +378,13 @@ def _resized(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     from PIL import Image
 
     return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def _log_counts(names: Sequence[str], counts: Mapping[str, int]) -> NDArray[np.float32]:
+    """The log of each item's count, and the mean log of those that are counted for the others: float32 [n]."""
+    logs = {name: math.log(count) for name, count in counts.items()}
+    average = sum(logs.values()) / max(len(logs), 1)
+    return np.array([logs.get(name.casefold(), average) for name in names], np.float32)
 
 
 def load_converting(path: Path, device: str = "auto", remember: bool = False) -> ConvertingModel:

@@ -43,7 +43,8 @@ def facts_of(shape: Mapping[str, Any]) -> ConversionFacts:
     facts = shape["facts"]
     names = {name: tuple(map(str, facts[name])) for name in ("languages", "makers", "objects")}
     choices = {str(name): tuple(map(str, values)) for name, values in facts["choices"].items()}
-    return ConversionFacts(vocabulary=int(facts["vocabulary"]), choices=choices, **names)
+    items = {str(name): int(count) for name, count in facts.get("items", {}).items()}  # older ones did not count
+    return ConversionFacts(vocabulary=int(facts["vocabulary"]), choices=choices, items=items, **names)
 
 
 def make_quantizer(modality: str, size: Mapping[str, Any]) -> nn.Module:
