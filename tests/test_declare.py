@@ -120,11 +120,13 @@ def test_what_does_not_fit_together_is_refused(given: list[str], wanted: str, mo
         ({"given": ["audio"], "wanted": "text", "part_of": "digits"}, "'digits' is no whole task"),
         ({"given": ["image"], "wanted": "text", "part_of": "hear"}, "digits and hear differ"),
         ({"given": ["audio"], "wanted": "label:digit", "part_of": "hear"}, "digits and hear differ"),
+        ({"given": ["audio"], "wanted": "text.de", "part_of": "hear"}, "digits and hear differ"),
+        ({"given": ["audio"], "wanted": "text.en", "part_of": "hear", "length": 5}, "digits and hear differ"),
     ],
 )
 def test_a_part_is_of_a_task_of_its_kind(part: dict[str, Any], says: str) -> None:
     hear = {"given": ["audio.en"], "wanted": "text.en"}
-    run_of({"hear": hear, "digits": {"given": ["audio"], "wanted": "text", "part_of": "hear", "table": "d.lance"}})
+    run_of({"hear": hear, "digits": {"given": ["audio"], "wanted": "text.en", "part_of": "hear", "table": "d.lance"}})
     with pytest.raises(ConfigError, match=says):
         run_of({"hear": hear, "digits": part})
 

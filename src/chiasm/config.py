@@ -554,7 +554,7 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> list[str]:
     lines: list[str] = []
     for item in error.errors():
         path = [str(part) for part in item["loc"]]
-        name = ".".join(path) or "(top)"
+        name = ".".join(path)
         if item["type"] == "extra_forbidden":
             known = _fields(kind, path[:-1])
             near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
@@ -571,7 +571,8 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> list[str]:
         else:
             message = item["msg"].removeprefix("Value error, ")
             shown = item.get("input")
-            lines.append(f"{name!r}: {message}" + ("" if isinstance(shown, (dict, BaseModel)) else f" (got {shown!r})"))
+            where = f"{name!r}: " if name else ""
+            lines.append(f"{where}{message}" + ("" if isinstance(shown, (dict, BaseModel)) else f" (got {shown!r})"))
     return lines
 
 

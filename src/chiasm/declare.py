@@ -200,9 +200,9 @@ class TaskConfig(Section):
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """Alike in tasks that can be parts of one: fields, whatever their language, and the way of writing."""
+        """Alike in tasks that can be parts of one: fields, whatever the language of what is given, and the way of writing."""
         given = frozenset((field.of, field.name, field.optional) for field in self.given)
-        return given, self.wanted.of, self.wanted.name, self.order, self.together > 1
+        return given, self.wanted, self.order, self.together > 1, self.length
 
     @property
     def writer(self) -> str:
@@ -229,6 +229,11 @@ class ConversionConfig(Section):
         default=64, description="places that a coordinate can take (Pix2Seq, arXiv 2109.10852)"
     )
     cells: Positive = Field(default=2, description="cells a side of a patch: each has its label in a mask, and its box")
+    overlap: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.3,
+        description="of two boxes of one class that cells find, the less sure one is the same object again where they overlap more (IoU); "
+        "0.5 or more where things of one class stand in front of each other",
+    )
     code_scale: Annotated[float, Field(gt=0)] = Field(
         default=1.0,
         description="what the vectors of codes are multiplied by where their writer reads them; larger, and it goes by what it wrote "

@@ -51,6 +51,12 @@ def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--image", "gone.png"], 3, "error: gone.png: no such file"),
         (["medal.png", "--to", "text"], 2, "medal.png is a file, not a run; did you mean --image medal.png?"),
         (["--image", "medal.png", "talk.json", "medal.png"], 2, 'leaves it alone: --image "*.png"'),
+        (
+            ["--image", "medal.png", "medal.gif"],
+            2,
+            "is a file, not a run; a pattern of files is quoted, so that the shell leaves it",
+        ),
+        (["starter", "medal.png"], 2, "stands without an option; did you mean --image medal.png?"),
         (["starter", "x", "y"], 2, "error: x and 1 more: nothing but RUN stands without an option\n"),
         (["talk.json"], 2, "did you mean --record talk.json?"),
         (["--text", "a", "--kind", "smaple"], 2, "--kind smaple: no such kind; did you mean sample?"),
@@ -133,7 +139,7 @@ def test_a_text_may_be_a_file(here: Path) -> None:
 def test_a_folder_says_what_it_leaves_out(here: Path) -> None:
     Path("empty.png").unlink()
     told = ok("convert", "--image", ".", "--task", "caption").stderr
-    assert "note: .: 1 of 3 files are no image and left out: talk.json …" in told
+    assert "note: .: left out, for they are no image: talk.json\n" in told
     (here / "talk.json").unlink()
     assert "note" not in ok("convert", "--image", ".", "--task", "caption").stderr
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from cli_cases import Made, as_json, chiasm, ok
 
 
@@ -59,10 +60,14 @@ def test_rate_makes_and_reads(tmp_path: Path) -> None:
     assert chiasm("rate", "read", sheet, "--key", made["key"]).exit_code == 3
 
 
-def test_a_split_that_no_comparison_has_is_refused_before_the_work(made: Made) -> None:
+def test_a_split_that_no_comparison_has_is_refused_before_the_work(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    def loaded(*_: object, **__: object) -> None:
+        pytest.fail("a model was loaded first")
+
+    monkeypatch.setattr("chiasm.train.model.load", loaded)
     result = chiasm("evaluate", made.run, made.table, "--against", made.run, "--split", "left_out_makers")
     assert result.exit_code == 2
-    assert "which has no split left_out_makers" in result.stderr
+    assert "the table has no split 'left_out_makers'; it has" in result.stderr
 
 
 def test_evaluate_against_another_run_and_by_a_label(made: Made, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from joint_cases import drawn_table, joint_config, quantizer, room
+from joint_cases import drawn_table, joint_config, quantizer, room, session
 from train_cases import losses, picture, run_config
 
 from chiasm.config import RunConfig, load_config, load_kept
@@ -216,6 +216,25 @@ def test_adapters_are_not_lost_in_silence(make: Make, begun: Path, tmp_path: Pat
     given = tensors_of(tmp_path / "run")
     assert any("adapters" in name for name in given)
     assert all(torch.equal(made[name], tensor) for name, tensor in given.items())
+
+
+def test_a_part_goes_on_from_the_whole_and_an_older_runs_histories_as_they_were(
+    rooms: Path, codes: str, tmp_path: Path
+) -> None:
+    sessions = str(drawn_table([session(i) for i in range(16)], tmp_path / "sessions.lance"))
+    follow = {"given": ["history"], "wanted": "item", "table": sessions}
+    tasks = {"caption": TASKS["caption"], "more": TASKS["caption"] | {"part_of": "caption"}, "next": follow}
+    first = train(joint_config(rooms, tasks, {}, "train.steps=1", "conversion.history_mean=0"), tmp_path / "first").run
+    resumed = train(joint_config(rooms, tasks, {}, "train.steps=1", "conversion.history_mean=0"), first, resume=True)
+    assert resumed.steps == 1
+    made = job(
+        joint_config(rooms, {"more": TASKS["caption"]}, {}, f"conversion.init={first}", "train.seed=7"), tmp_path / "a"
+    )
+    assert torch.equal(made.tensors()["task_tokens.more"], tensors_of(first)["task_tokens.caption"])
+    begun = as_begun(short(rooms, first, next=follow))
+    assert isinstance(begun, RunConfig) and begun.conversion.history_mean == 0
+    begun = as_begun(short(rooms, first, "conversion.history_mean=1", next=follow))
+    assert isinstance(begun, RunConfig) and begun.conversion.history_mean == 1
 
 
 # Rows and places.

@@ -21,6 +21,7 @@ from train_cases import losses, picture, run_config, sound, weights
 from chiasm.batches.draws import Draws
 from chiasm.config import BuildConfig, DecodingConfig, RunConfig
 from chiasm.dataset.build import build
+from chiasm.dataset.table import Table
 from chiasm.errors import ConfigError, DataError, MediaError, ModelError
 from chiasm.train import checkpoint
 from chiasm.train.conversion_data import JointMaker
@@ -434,7 +435,12 @@ def test_each_kind_of_thing_is_made(model: ConvertingModel) -> None:
     assert mask.mask is not None and mask.mask.shape == (8, 8) and mask.names[0] == "background"
     assert model.convert(image=RED, to="boxes").boxes is not None
     items = [replace(session(i), id=f"item-{i}") for i in range(5)]
-    (found,) = model.recommend("next", [session(1)], items, k=3)
+    held = {text.text for text in session(1).texts}
+    (found,) = model.recommend("next", [session(1)], items, k=5)
+    assert set(found.items or ()) == {r.id for r in items if r.texts[0].text not in held}, (
+        "what it holds does not follow"
+    )
+    (found,) = model.recommend("next", [session(1)], items, k=3, again=True)
     assert found.items is not None and len(set(found.items)) == 3 and set(found.items) <= {r.id for r in items}
     with pytest.raises(ConfigError, match="bare: an item of a catalogue needs"):
         model.recommend("next", [session(1)], [*items, Record("bare")])
@@ -443,21 +449,22 @@ def test_each_kind_of_thing_is_made(model: ConvertingModel) -> None:
 def test_what_is_popular_is_recommended_as_much_as_it_is_asked_to_count(
     model: ConvertingModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train = model.converter.facts.items
-    assert set(train) <= {"red", "green", "blue", "black"} and min(train.values()) > 1
+    sessions = Table(model.config.tasks["next"].table or "")
+    held = [{t.text for t in r.texts} for r in sessions.records(sessions.rows("split = 'train'"), ["texts"])]
+    assert model.converter.facts.items == {"next": {name: sum(name in s for s in held) for name in set().union(*held)}}
     items = [replace(session(i), id=f"item-{i}") for i in range(4)]
     names = {record.id: record.texts[0].text for record in items}
 
     def ranked(popularity: float, counts: dict[str, int]) -> list[str]:
-        facts = replace(model.converter.facts, items=counts)
+        facts = replace(model.converter.facts, items={"next": counts})
         monkeypatch.setattr(model.converter, "facts", facts)
-        (found,) = model.recommend("next", [session(1)], items, k=4, popularity=popularity)
+        (found,) = model.recommend("next", [session(1)], items, k=4, popularity=popularity, again=True)
         return [names[i] for i in found.items or ()]
 
     plain = ranked(0, {})
     assert plain == ranked(1, {}) == ranked(0, {plain[-1]: 9}) == ranked(1, dict.fromkeys(plain, 7))
     frequent = {plain[3]: 10**9, plain[2]: 10**6, plain[1]: 1}
-    # What no history had stands at the mean of the logs: e^11.5 between the two.
+    # What was not counted stands at the mean of the logs: e^11.5 between the two.
     assert ranked(10, frequent) == [plain[3], plain[2], plain[0], plain[1]]
 
 

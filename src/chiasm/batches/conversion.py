@@ -30,10 +30,11 @@ LEAD = 3
 
 @dataclass(frozen=True)
 class ConversionFacts:
-    """What the shape of a converting model depends on; kept with every checkpoint.
+    """What a converting model knows of its training data, its shape among it; kept with every checkpoint.
 
     vocabulary: tokens of the tokenizer · languages, makers: that writers are told of · objects: classes of boxes and masks ·
-    choices: what a task may answer, most frequent first, by its name · items: in how many histories an item is, by its text in lower case
+    choices: what a task may answer, most frequent first, by its name · items: by a task that recommends, in how many histories an
+    item is, by its text in lower case
     """
 
     vocabulary: int
@@ -41,7 +42,7 @@ class ConversionFacts:
     makers: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    items: Mapping[str, int] = field(default_factory=dict[str, int])
+    items: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,8 @@ def convert(
     from chiasm.cli.convert_written import ENDINGS, plan
     from chiasm.errors import ConfigError, DataError
 
-    if (mistake := mistaken(run, ctx.args)) is not None:
+    media = {of for of, files in (("image", image), ("audio", audio), ("video", video)) if files}
+    if (mistake := mistaken(run, ctx.args, media)) is not None:
         raise ConfigError(mistake)
     named = {"kind": kind, "temperature": temperature, "top_k": top_k, "top_p": top_p, "beams": beams, "seed": seed}
     options = decoding({**named, "guidance": guidance, "candidates": candidates})

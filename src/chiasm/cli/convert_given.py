@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -111,23 +111,24 @@ def note_texts(texts: Sequence[str]) -> None:
             say(f"note: --text {text}: no such file; taken as words")
 
 
-def mistaken(run: str, more: Sequence[str]) -> str | None:
+def mistaken(run: str, more: Sequence[str], given: Collection[str]) -> str | None:
     """Why what stands without an option is not a run alone, but files that were to be converted, with what to write instead.
 
-    more: what stands behind the run; a shell that spells a pattern out puts its files there."""
-    if more:
-        behind = f"{more[0]}{f' and {len(more) - 1} more' if len(more) > 1 else ''}"
-        quoted = (
-            '; a pattern of files is quoted, so that the shell leaves it alone: --image "*.png"'
-            if is_file(more[-1])
-            else ""
-        )
-        return f"{behind}: nothing but RUN stands without an option{quoted}"
-    if not os.path.isfile(run):
+    more: what stands behind the run; a shell that spells a pattern out puts its files there. given: the options that were given."""
+    if not more and not os.path.isfile(run):
         return None
-    option = next((of for of in ("image", "audio", "video", "text") if Path(run).suffix.lower() in KINDS[of]), None)
-    option = "record" if Path(run).suffix.lower() == ".json" else option
-    return f"{run} is a file, not a run" + (f"; did you mean --{option} {run}?" if option else "")
+    last = more[-1] if more else run
+    option = next((of for of in ("image", "audio", "video", "text") if Path(last).suffix.lower() in KINDS[of]), None)
+    option = "record" if Path(last).suffix.lower() == ".json" else option
+    hint = ""
+    if is_file(last) and option in given and option in ("image", "audio", "video"):
+        hint = f'; a pattern of files is quoted, so that the shell leaves it alone: --{option} "*{Path(last).suffix}"'
+    elif is_file(last) and option is not None:
+        hint = f"; did you mean --{option} {last}?"
+    if not more:
+        return f"{run} is a file, not a run{hint}"
+    behind = f"{more[0]} and {len(more) - 1} more" if len(more) > 1 else more[0]
+    return f"{behind}: nothing but RUN stands without an option{hint}"
 
 
 def read_dialogue(path: Path) -> Record:
@@ -166,13 +167,12 @@ def _expand(modality: str, values: Sequence[str]) -> list[str]:
     for value in values:
         path = Path(value)
         if _is_folder(value):
-            there = sorted(p for p in path.iterdir() if p.is_file())
+            there = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+            others = [p.name for p in there if p.suffix.lower() not in KINDS[modality]]
             files = [str(p) for p in there if p.suffix.lower() in KINDS[modality]]
-            if files and len(files) < len(there):
-                other = next(p.name for p in there if str(p) not in files)
-                say(
-                    f"note: {value}: {len(there) - len(files)} of {len(there)} files are no {modality} and left out: {other} …"
-                )
+            if files and others:
+                named = others[0] if len(others) == 1 else f"{others[0]} and {len(others) - 1} more"
+                say(f"note: {value}: left out, for they are no {modality}: {named}")
             if not files:
                 raise DataError(f"{value}: no {modality} files ({' '.join(KINDS[modality])}) in this folder")
         elif not is_file(value) and re.search(r"[*?\[]", value):

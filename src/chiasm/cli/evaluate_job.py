@@ -48,14 +48,17 @@ def measure(job: Job) -> dict[str, Any]:
     from chiasm.evaluate.pages.report import write_report
     from chiasm.evaluate.protocols.similarity import rated_similarity, read_ratings
     from chiasm.evaluate.retrieval.protocol import check_protocols
+    from chiasm.evaluate.retrieval.splits import choose_splits
     from chiasm.train.converting import ConvertingModel
     from chiasm.train.model import load
 
     check_protocols(job.protocols or None)
     _budget(job)  # refused before the work, not after it
     rated = None if job.ratings is None else read_ratings(job.ratings)
-    if job.against is not None and (lacking := sorted(set(job.splits) - set(job.table.splits()))):
-        raise ConfigError(f"--against compares retrieval on {job.table.path}, which has no split {', '.join(lacking)}")
+    if job.against is not None:
+        choose_splits(
+            job.table, job.splits or None, ""
+        )  # retrieval is compared, which has the table's own splits alone
     model = load(job.run, device=job.device, remember=job.report is not None or job.against is not None)
     other = None if job.against is None else load(job.against, device=job.device)
     converting = model if isinstance(model, ConvertingModel) else None

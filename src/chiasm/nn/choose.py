@@ -99,7 +99,9 @@ def truncate(logits: Tensor, top_k: int | None, top_p: float) -> Tensor:
 def pick(logits: Tensor, options: DecodingConfig, uniform: Tensor | None) -> Tensor:
     """float32 [R, C] → int64 [R]: the likeliest, or for `sample` the one at which the cumulated probability passes uniform, [R] in [0, 1)."""
     if uniform is None:
-        return logits.max(-1).indices  # argmax is three times as slow on a CPU; both give the first of equals
+        return logits.max(
+            -1
+        ).indices  # argmax is slower on a CPU, the more so of many rows; both give the first of equals
     likely = None
     if options.top_k is not None and options.top_k + TIES < logits.shape[-1]:
         # No other can be drawn. In the vocabulary's order, so that what is drawn is the same.

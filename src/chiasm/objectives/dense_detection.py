@@ -19,10 +19,8 @@ MIDDLE = 0.5
 """The share of an object's width and height, about its middle, whose cells answer for it (FCOS's centre sampling)."""
 SURE = 0.2
 """A cell that gives no class so much probability has found nothing."""
-OVERLAP = 0.3
-"""Of two boxes of one class that overlap more, the less sure one is the same object again."""
 AGREEING = 0.5
-"""Those of the same object that overlap its surest box more have a say in where it is."""
+"""Boxes of the same object that overlap its surest one more have a say in where it is."""
 
 
 Found = tuple[tuple[float, float, float, float], int, float]
@@ -73,9 +71,10 @@ def dense_detection(logits: Tensor, values: Tensor, labels: Tensor, boxes: Tenso
 
 
 @torch.no_grad()
-def read_cells(logits: Tensor, values: Tensor) -> list[list[Found]]:
+def read_cells(logits: Tensor, values: Tensor, overlapping: float = 0.3) -> list[list[Found]]:
     """The objects of each picture, surest first: (box within the picture, class, probability). Greedy non-maximum suppression, class by class,
-    in which the boxes left out vote on the one that stays: their mean by probability (Gidaris and Komodakis 2015, arXiv 1505.01749, 3.3)."""
+    from an IoU of `overlapping` on; the place is the mean, by probability, of the surest box and those beyond AGREEING of it (box voting,
+    Gidaris and Komodakis 2015, arXiv 1505.01749, 3.3)."""
     share = logits.softmax(-1)[..., 1:].flatten(1, 2)
     boxes = cell_boxes(values).clamp(0, 1)
     found: list[list[Found]] = []
@@ -94,7 +93,7 @@ def read_cells(logits: Tensor, values: Tensor) -> list[list[Found]]:
                 votes[i] = score[i]  # also where the box has no area, and overlaps not even itself
                 x0, y0, x1, y1 = (votes @ mine / votes.sum()).tolist()
                 rows.append(((x0, y0, x1, y1), int(kind[i]), float(score[i])))
-                left &= overlap[i] <= OVERLAP
+                left &= overlap[i] <= overlapping
         found.append([row for row in rows if row[0][2] > row[0][0] and row[0][3] > row[0][1]])
     return found
 

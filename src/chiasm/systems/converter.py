@@ -83,7 +83,7 @@ class Converter(nn.Module):
         self.boxes = CellHead(width, settings.cells, classes + 4) if "cells" in wanted else None
         self.item = Projection(width, config.model.embedding) if "item" in wanted else None
         self.item_token = Linear(config.model.embedding, width) if "item" in wanted else None
-        self.history_mean = config.conversion.history_mean
+        self.history_mean, self.overlap = config.conversion.history_mean, config.conversion.overlap
 
     @property
     def trunk(self) -> Transformer:
@@ -349,7 +349,7 @@ class Converter(nn.Module):
         chosen: list[Tensor] = []
         for _ in range(writer.groups):
             made = writer.logits(features, chosen)
-            chosen.append(made.argmax(-1))
+            chosen.append(made.max(-1).indices)
             logits.append(made.view(len(x), L, -1))
         return logits
 

@@ -52,6 +52,8 @@ def as_begun(config: AnyRunConfig, tell: bool = True) -> AnyRunConfig:
     keys = [*ALIKE, *LENGTHS, *(f"conversion.{name}" for name in WRITTEN if theirs.tasks)]
     if _writes_codes(theirs) and _writes_codes(config):
         keys.append("conversion.code_scale")
+    if all(any(task.wanted.of == "item" for task in run.tasks.values()) for run in (theirs, config)):
+        keys.append("conversion.history_mean")
     taken = {
         key: _at(theirs, key) for key in keys if not _is_said(config, key) and _at(theirs, key) != _at(config, key)
     }
@@ -108,6 +110,12 @@ def read_beginning(run: str, mine: RunConfig) -> Beginning:
     tokenizer = Tokenizer.load(path / "tokenizer.json")
     if not (path / CONVERSION_FILE).is_file():  # an embedding run: its whole model is our space
         return Beginning(path, {f"space.{name}": tensor for name, tensor in tensors.items()}, tokenizer, theirs)
+    if theirs is not None:  # a part of a task has learned what the whole has
+        parts = {name: task.part_of for name, task in theirs.tasks.items() if task.part_of is not None}
+        tensors = {
+            **tensors,
+            **{f"task_tokens.{name}": tensors[f"task_tokens.{whole}"] for name, whole in parts.items()},
+        }
     shape = read_shape(path)
     return Beginning(path, tensors, tokenizer, theirs, facts_of(shape), shape["quantizers"])
 

@@ -27,7 +27,8 @@ each group of people it will serve; similarity is no judgement of truth.
 
 def _converting_card(config: RunConfig, parameters: int, step: int, seconds: float, state: str) -> str:
     tasks = "\n".join(
-        f"| {name} | {' + '.join(map(str, task.given))} | {task.wanted} | `{task.table or config.data.table}` |"
+        f"| {name if task.part_of is None else f'{name} (of {task.part_of})'} | {' + '.join(map(str, task.given))} | {task.wanted} "
+        f"| `{task.table or config.data.table}` |"
         for name, task in config.tasks.items()
     )
     init = config.conversion.init

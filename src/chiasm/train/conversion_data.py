@@ -274,7 +274,7 @@ def _facts(config: RunConfig, tokenizer: Tokenizer, splits: Mapping[str, Split])
     languages: Counter[str] = Counter()
     makers: Counter[str] = Counter()
     objects: Counter[str] = Counter()
-    items: Counter[str] = Counter()
+    items: dict[str, Counter[str]] = {}
     choices: dict[str, Counter[str]] = {}
     held_out = config.data.held_out_makers
     for name, task in config.tasks.items():
@@ -287,7 +287,9 @@ def _facts(config: RunConfig, tokenizer: Tokenizer, splits: Mapping[str, Split])
         if task.wanted.of in ("boxes", "mask"):
             objects.update(b.label for r in records for b in r.boxes)
         if task.wanted.of == "item":
-            items.update(text for r in records for text in {t.text.casefold() for t in r.texts})
+            counted = items.setdefault(task.part_of or name, Counter())
+            for r in records:
+                counted.update({t.text.casefold() for t in r.texts[: len(r.image)]})
         counts = choices.setdefault(task.part_of or name, Counter())
         if task.wanted.of == "label":
             counts.update(x.value for r in records for x in r.labels if x.name == task.wanted.name)
@@ -300,7 +302,7 @@ def _facts(config: RunConfig, tokenizer: Tokenizer, splits: Mapping[str, Split])
         tuple(value for value, _ in makers.most_common(MOST_LISTED)),
         tuple(sorted(objects)),
         {name: listed[of] for name, task in config.tasks.items() if listed[of := task.part_of or name]},
-        dict(items.most_common(MOST_ITEMS)),
+        {name: dict(counted.most_common(MOST_ITEMS)) for name, counted in items.items()},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -28,7 +29,7 @@ from chiasm.systems.converter import Converter, make_converter
 from chiasm.train import checkpoint
 from chiasm.train.abilities import are_one, find_tasks, parts_of, record_for, target_of
 from chiasm.train.asked import check_asked, check_decoding
-from chiasm.train.conversion_data import shape_of
+from chiasm.train.conversion_data import MOST_ITEMS, shape_of
 from chiasm.train.joint import facts_of, make_quantizer, read_shape, tune
 from chiasm.train.machine import choose_device
 from chiasm.train.model import EmbeddingModel, Medium
@@ -222,12 +223,13 @@ class ConvertingModel(EmbeddingModel):
         k: int = 10,
         read: Read = read_bytes,
         popularity: float = 1.0,
+        again: bool = False,
     ) -> list[Converted]:
         """The ids of the k likeliest next items of each history. catalogue: a record an item, with its picture and its text.
 
         popularity: how much it counts in how many histories of the training an item is. Told apart from a batch's other items, what follows
-        is learned with popularity divided out (log p(y|x)/p(y), as with any sampled softmax): 1 puts it back, 0 leaves what is particular to a
-        history. An item that no history had counts as an average one."""
+        is learned with popularity divided out, by and large: 1 puts it back, 0 leaves what is particular to a history. An item that no
+        history had counts as an average one. again: items of the history, known by their texts, may follow once more."""
         if self.tasks[task].wanted.of != "item":
             raise ConfigError(f"the task {task!r} wants {self.tasks[task].wanted}, not an item")
         for record in catalogue:
@@ -237,15 +239,19 @@ class ConvertingModel(EmbeddingModel):
         words = self.embed_items("text", [r.texts[0] for r in catalogue])
         items = F.normalize(torch.from_numpy(pictures) + torch.from_numpy(words), dim=-1)
         scale = self.converter.space.output({}).scale.cpu()
-        prior = popularity * torch.from_numpy(
-            _log_counts([r.texts[0].text for r in catalogue], self.converter.facts.items)
-        )
+        names = [r.texts[0].text.casefold() for r in catalogue]
+        counts = self.converter.facts.items.get(self.tasks[task].part_of or task, {})
+        prior = popularity * torch.from_numpy(_log_counts(names, counts))
         found: list[Converted] = []
         for start in range(0, len(records), BATCH):
-            batch = self._batch(task, records[start : start + BATCH], read, None, None)
+            part = records[start : start + BATCH]
+            batch = self._batch(task, part, read, None, None)
             scores = scale * self.converter.item_query(batch, self.dtype).cpu() @ items.T + prior
-            for row in scores.topk(min(k, len(catalogue)), 1).indices.tolist():
-                found.append(Converted(items=tuple(catalogue[i].id for i in row)))
+            for record, row in zip(part, scores, strict=True):
+                held = set() if again else {text.text.casefold() for text in record.texts}
+                order = row.argsort(descending=True, stable=True).tolist()
+                kept = itertools.islice((i for i in order if names[i] not in held), k)
+                found.append(Converted(items=tuple(catalogue[i].id for i in kept)))
         return found
 
     def _guided(self, task: str, options: DecodingConfig) -> DecodingConfig:
@@ -381,10 +387,11 @@ def _resized(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def _log_counts(names: Sequence[str], counts: Mapping[str, int]) -> NDArray[np.float32]:
-    """The log of each item's count, and the mean log of those that are counted for the others: float32 [n]."""
+    """The log of each item's count; of one that is not counted the mean log of those that are, or the least where the rarest were not
+    kept: float32 [n]."""
     logs = {name: math.log(count) for name, count in counts.items()}
-    average = sum(logs.values()) / max(len(logs), 1)
-    return np.array([logs.get(name.casefold(), average) for name in names], np.float32)
+    other = min(logs.values()) if len(logs) >= MOST_ITEMS else sum(logs.values()) / max(len(logs), 1)
+    return np.array([logs.get(name, other) for name in names], np.float32)
 
 
 def load_converting(path: Path, device: str = "auto", remember: bool = False) -> ConvertingModel:

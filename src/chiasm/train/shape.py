@@ -34,7 +34,7 @@ def read_shape(path: Path) -> dict[str, Any]:
         facts_of(whole)
     except FileNotFoundError:
         raise ModelError(f"{path}: holds no {CONVERSION_FILE}: it is no converting model's checkpoint") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path / CONVERSION_FILE}: cannot be understood: {error}") from None
     return whole
 
@@ -43,7 +43,12 @@ def facts_of(shape: Mapping[str, Any]) -> ConversionFacts:
     facts = shape["facts"]
     names = {name: tuple(map(str, facts[name])) for name in ("languages", "makers", "objects")}
     choices = {str(name): tuple(map(str, values)) for name, values in facts["choices"].items()}
-    items = {str(name): int(count) for name, count in facts.get("items", {}).items()}  # older ones did not count
+    items = {  # older ones did not count
+        str(task): {str(name): int(count) for name, count in counts.items()}
+        for task, counts in facts.get("items", {}).items()
+    }
+    if any(count < 1 for counts in items.values() for count in counts.values()):
+        raise ValueError("facts.items: an item that is in no history is not counted")
     return ConversionFacts(vocabulary=int(facts["vocabulary"]), choices=choices, items=items, **names)
 
 

@@ -208,7 +208,7 @@ class Decoder:
         objects = self.model.facts.objects
         return [
             Converted(boxes=tuple(ScoredBox(*box, objects[kind], score) for box, kind, score in found))
-            for found in read_cells(*self.model.box_cells(batch, self.dtype))
+            for found in read_cells(*self.model.box_cells(batch, self.dtype), self.model.overlap)
         ]
 
     def _step_logs(self, batch: Batch, made: Generated, candidates: int) -> Tensor:

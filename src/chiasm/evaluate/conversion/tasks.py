@@ -165,7 +165,8 @@ def tasks_of_table(model: Converting, table: Table) -> list[str]:
     return [
         name
         for name in names
-        if any(cases_of(record, 0, 0, model.tasks[name], frozenset()) for record in records)
+        if model.tasks[name].part_of is None
+        and any(cases_of(record, 0, 0, model.tasks[name], frozenset()) for record in records)
         and not model.tasks[name].where
     ]
 
