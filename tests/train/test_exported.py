@@ -36,6 +36,28 @@ def test_float32_is_bitwise_the_same(finished: Path, tmp_path: Path) -> None:
     assert all(torch.equal(kept[name], tensor) for name, tensor in given.items())
 
 
+def test_the_mean_of_runs_of_one_make(finished: Path, tmp_path: Path) -> None:
+    given = dict(checkpoint.load(checkpoint.newest(finished)).model)
+    moved = {name: t * 3 if t.is_floating_point() and name.endswith("weight") else t for name, t in given.items()}
+    other, texts = tmp_path / "other", ("config.yaml", "tokenizer.json")
+    read = {name: (checkpoint.newest(finished) / name).read_text(encoding="utf8") for name in texts}
+    checkpoint.save(other / "checkpoints", 1, moved, {}, {}, read, keep=1)
+    export(finished, tmp_path / "out", "fp32", [other, finished])
+    made = checkpoint.load(tmp_path / "out").model
+    assert any(not torch.equal(moved[name], given[name]) for name in given)
+    for name, tensor in given.items():
+        torch.testing.assert_close(made[name], (2 * tensor + moved[name]) / 3 if tensor.is_floating_point() else tensor)
+    assert "the mean of those of" in (tmp_path / "out" / "README.md").read_text(encoding="utf8")
+    read["tokenizer.json"] += " "
+    checkpoint.save(tmp_path / "third" / "checkpoints", 1, moved, {}, {}, read, keep=1)
+    with pytest.raises(ConfigError, match=r"has another tokenizer\.json"):
+        export(finished, tmp_path / "no", "fp32", [tmp_path / "third"])
+    checkpoint.save(tmp_path / "less" / "checkpoints", 1, dict(list(moved.items())[1:]), {}, {}, read, keep=1)
+    with pytest.raises(ConfigError, match="only runs of one make have a mean"):
+        export(finished, tmp_path / "no", "fp32", [tmp_path / "less"])
+    assert not (tmp_path / "no").exists()
+
+
 def test_no_paths_go_with_it(finished: Path, tmp_path: Path) -> None:
     export(finished, tmp_path / "out")
     for name in ("config.yaml", "README.md"):

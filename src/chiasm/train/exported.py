@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,11 +31,13 @@ class Exported:
     bytes: int
 
 
-def export(run: Path, out: Path, precision: str = "fp16") -> Exported:
+def export(run: Path, out: Path, precision: str = "fp16", mean: Sequence[Path] = ()) -> Exported:
     """The newest checkpoint of a run as a folder that loads like a run, but cannot be trained on by resuming it.
 
+    mean: other runs, whose weights the run's are averaged with: of runs that went on from one another the mean is often better than each
+    (model soups, Wortsman et al. 2022, arXiv 2203.05482).
     Paths of tables and runs in its configuration are reduced to their last part. Raises ModelError where there is no checkpoint,
-    ConfigError where `out` exists, CheckpointError for a damaged checkpoint.
+    ConfigError where `out` exists or the runs' weights do not mean the same, CheckpointError for a damaged checkpoint.
     """
     if out.exists():
         raise ConfigError(f"{out}: exists already; name a folder that does not")
@@ -45,7 +48,10 @@ def export(run: Path, out: Path, precision: str = "fp16") -> Exported:
     if "README.md" in texts:
         texts["README.md"] = texts["README.md"].replace(" float32", f" {NAMES[precision]}", 1)
     state = {k: v for k, v in found.state.items() if k not in ("checksums", "format", "step")}
-    weights = {name: _in(tensor, PRECISIONS[precision]) for name, tensor in found.model.items()}
+    if mean and "README.md" in texts:
+        texts["README.md"] += f"\nIts weights are the mean of those of {', '.join(p.name for p in (run, *mean))}.\n"
+    model = _mean(path, found.model, mean)
+    weights = {name: _in(tensor, PRECISIONS[precision]) for name, tensor in model.items()}
     beside = out.parent / f".{out.name}.part"
     shutil.rmtree(beside, ignore_errors=True)
     try:
@@ -61,6 +67,31 @@ def export(run: Path, out: Path, precision: str = "fp16") -> Exported:
 
 def _texts(found: checkpoint.Checkpoint) -> list[str]:
     return [name for name in found.state["checksums"] if not name.endswith(".safetensors")]
+
+
+def _mean(path: Path, model: Mapping[str, Tensor], others: Sequence[Path]) -> Mapping[str, Tensor]:
+    """The mean of the runs' weights, tensor by tensor; what is equal in all, quantisers and counts, stays as it is."""
+    models = [model]
+    for run in others:
+        other = checkpoint.find(run)
+        models.append(checkpoint.load(other).model)
+        if {n: t.shape for n, t in models[-1].items()} != {n: t.shape for n, t in model.items()}:
+            raise ConfigError(f"--mean {run}: has other tensors than {path}: only runs of one make have a mean")
+        for name in ("tokenizer.json", "conversion.json"):
+            if _text(path / name) != _text(other / name):
+                raise ConfigError(f"--mean {run}: has another {name} than {path}: its weights mean something else")
+    made: dict[str, Tensor] = {}
+    for name, tensor in model.items():
+        all_of = [m[name] for m in models]
+        alike = all(torch.equal(tensor, one) for one in all_of)
+        if not alike and not tensor.is_floating_point():
+            raise ConfigError(f"--mean: {name} is counted, and differs: it has no mean")
+        made[name] = tensor if alike else torch.stack([one.float() for one in all_of]).mean(0).to(tensor.dtype)
+    return made
+
+
+def _text(file: Path) -> str | None:
+    return file.read_text(encoding="utf8") if file.is_file() else None
 
 
 def _in(tensor: Tensor, dtype: torch.dtype) -> Tensor:
