@@ -53,7 +53,7 @@ def test_two_processes_train_what_one_does(things: Path, tmp_path: Path, objecti
     common = (f"objective.contrastive={objective}", "train.steps=4", "optimizer.learning_rate=0.0005")
     one = train(run_config(things, *common), tmp_path / "one").losses
     two = train(run_config(things, *common, "train.processes=2"), tmp_path / "two").losses
-    assert two == pytest.approx(one, rel=1e-4)
+    assert two == pytest.approx(one, rel=5e-4)  # sums in another order, four steps long
 
 
 @pytest.mark.parametrize("where", ["loss", "gradient"])
