@@ -56,9 +56,8 @@ def measure(job: Job) -> dict[str, Any]:
     _budget(job)  # refused before the work, not after it
     rated = None if job.ratings is None else read_ratings(job.ratings)
     if job.against is not None:
-        choose_splits(
-            job.table, job.splits or None, ""
-        )  # retrieval is compared, which has the table's own splits alone
+        # Retrieval is compared, which has the table's own splits alone.
+        choose_splits(job.table, job.splits or None, "")
     model = load(job.run, device=job.device, remember=job.report is not None or job.against is not None)
     other = None if job.against is None else load(job.against, device=job.device)
     converting = model if isinstance(model, ConvertingModel) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -240,6 +241,7 @@ class ConvertingModel(EmbeddingModel):
         items = F.normalize(torch.from_numpy(pictures) + torch.from_numpy(words), dim=-1)
         scale = self.converter.space.output({}).scale.cpu()
         names = [r.texts[0].text.casefold() for r in catalogue]
+        often = Counter(names)
         counts = self.converter.facts.items.get(self.tasks[task].part_of or task, {})
         prior = popularity * torch.from_numpy(_log_counts(names, counts))
         found: list[Converted] = []
@@ -249,8 +251,8 @@ class ConvertingModel(EmbeddingModel):
             scores = scale * self.converter.item_query(batch, self.dtype).cpu() @ items.T + prior
             for record, row in zip(part, scores, strict=True):
                 held = set() if again else {text.text.casefold() for text in record.texts}
-                order = row.argsort(descending=True, stable=True).tolist()
-                kept = itertools.islice((i for i in order if names[i] not in held), k)
+                nearest = row.topk(min(k + sum(often[name] for name in held), len(names))).indices.tolist()
+                kept = itertools.islice((i for i in nearest if names[i] not in held), k)
                 found.append(Converted(items=tuple(catalogue[i].id for i in kept)))
         return found
 
